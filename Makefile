@@ -1,0 +1,93 @@
+## Anisotropy: when do adaptive gradient methods beat SGD, and what has the batch size to do with it?
+##
+## Targets (each sets up .venv first where it is needed):
+
+# Variables given to make (DATA_DIR, MODEL_DIR, TORCH_INDEX, ...) reach every command through its environment.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/python -m
+STAMP := .venv/.stamp
+arguments = $(if $(PAPER),'paper=$(PAPER)') $(if $(SCALE),'scale=$(SCALE)') $(if $(CLAIM),'claim=$(CLAIM)') \
+	$(if $(SETTINGS),'settings=$(SETTINGS)') $(if $(PLAN),plan=true)
+# What `make clean` removes; all of it is ignored by git.
+leftovers = $(wildcard .cache outputs multirun results/local results/runs .mypy_cache .pytest_cache .ruff_cache \
+	.import_linter_cache)
+bytecode = find . \( -name .git -o -name .venv -o -name results \) -prune -o -name __pycache__
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce-paper report reference sweep data dashboard test test-all lint format bench clean lock
+
+# An environment without its Python, or made before the clone was moved or copied, is out of date whatever its age.
+ifneq ($(wildcard $(BIN)/python)$(shell head -n 1 $(STAMP) 2>/dev/null),$(BIN)/python$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+$(STAMP): requirements.lock
+	@command -v "$(PYTHON)" >/dev/null || { echo 'There is no $(PYTHON): add PYTHON=<path to Python 3.11 to 3.13>.' >&2; exit 1; }
+	@"$(PYTHON)" scripts/setup.py
+
+help:
+	@awk '/^## ?/ { sub(/^## ?/, ""); print } \
+		match($$0, /^[a-z-]+:.* ## /) { split($$0, part, /:.* ## /); printf "  make %-16s %s\n", part[1], part[2] }' Makefile
+
+setup: $(STAMP) ## make .venv from requirements.lock
+
+reproduce-paper: $(STAMP) ## make the papers' runs that are missing, judge the claims, compare with the reference
+	@$(RUN) experiments.reproduce $(arguments)
+
+report: $(STAMP) ## judge the claims and draw the figures from the runs there are
+	@$(RUN) experiments.reproduce $(arguments) report=true
+
+reference: $(STAMP) ## as reproduce-paper, but write the committed reference in results/ (maintainers)
+	@$(RUN) experiments.reproduce $(arguments) reference=true
+
+sweep: $(STAMP) ## a Hydra multirun of your own: make sweep ARGS="task=... optimizer=sgd,adam"
+	@$(if $(ARGS),,echo 'Say what to sweep: make sweep ARGS="task=logistic/a9a optimizer=sgd,adagrad,adam lanes.lr=[0.01,0.1,1]"' >&2; exit 1)
+	@set -f; $(RUN) experiments.run -m $(ARGS)
+
+data: $(STAMP) ## fetch the real data sets and verify them; SETS="a9a mnist" fetches some
+	@$(RUN) data.fetch $(if $(SETS),--sets $(SETS))
+
+dashboard: ## look at the curves
+	@echo "The W&B dashboard comes with the logger, which is not built yet." >&2; exit 1
+
+test: $(STAMP) ## the tests, without the slow ones
+	@$(RUN) pytest -n 2 -m "not slow"
+
+test-all: $(STAMP) ## all tests
+	@$(RUN) pytest -n 2
+
+lint: $(STAMP) ## formatting, lint, types and the import rules; every check runs, whichever fails
+	@status=0; \
+	$(BIN)/ruff format --check . || status=1; \
+	$(BIN)/ruff check . || status=1; \
+	$(BIN)/mypy || status=1; \
+	PYTHONPATH=. $(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter || status=1; \
+	exit $$status
+
+format: $(STAMP) ## format the code and mend what the linter can
+	@$(BIN)/ruff check --fix . || true
+	@$(BIN)/ruff format .
+
+bench: $(STAMP) ## time lanes against one process per point
+	@$(RUN) benchmarks.lanes
+
+clean: ## list and remove caches, results/local and the stored runs in results/runs
+	@$(bytecode) -print | sed 's/^/removes /'
+	@$(if $(leftovers),du -sh $(leftovers) | sed 's/^/removes /')
+	@$(bytecode) -prune -exec rm -rf {} +
+	@rm -rf $(leftovers)
+
+lock: ## resolve requirements.in into requirements.lock
+	@"$(PYTHON)" scripts/lock.py
+
+##
+## Variables:
+##   PAPER=why_adam         one paper (reproduce-paper, report)
+##   SCALE=laptop           smoke, laptop, workstation or paper
+##   CLAIM=A4               one claim
+##   SETTINGS=mine.yaml     settings that replace our guesses at a paper's
+##   PLAN=1                 only say which runs there are, how many are done, and what the rest takes
+##   DATA_DIR=, MODEL_DIR=  folders with data sets and weights, for machines without a network
+##   TORCH_INDEX=           the wheel index that torch's build comes from (setup, lock)
+##   PYTHON=python3.12      the Python, 3.11 to 3.13, that .venv is made with

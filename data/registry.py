@@ -1,0 +1,129 @@
+"""The data sets that are known by name: where each comes from, what it must hold, and under which terms.
+
+`raw_sha256` is the SHA-256 of the decompressed file. Where it is None the file was not at hand when the entry was
+written: then rows and features are all that can be checked.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from data.errors import DataError
+
+_PAGE = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/"
+_UCI = "none stated on the LIBSVM page; derived from a UCI set (CC BY 4.0)"
+_NONE = "none stated on the LIBSVM page"
+_SEEN = "content as of 2026-11-20"
+_UNSEEN = "not pinned"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered set.
+
+    file: path below the data folder, or None for a set that comes with a library.
+    raw_bytes: size of the decompressed file (None when unknown, or without a file).
+    classes: number of distinct labels.
+    """
+
+    name: str
+    file: str | None
+    raw_sha256: str | None
+    raw_bytes: int | None
+    rows: int
+    features: int
+    classes: int
+    source: str
+    licence: str
+    version: str
+    note: str = ""
+
+
+def _libsvm(
+    file: str,
+    rows: int,
+    features: int,
+    raw_bytes: int | None,
+    raw_sha256: str | None,
+    *,
+    page: str,
+    classes: int = 2,
+    licence: str = _UCI,
+    note: str = "",
+) -> Entry:
+    return Entry(
+        name="libsvm/" + file.removesuffix(".bz2"),
+        file="libsvm/" + file,
+        raw_sha256=raw_sha256,
+        raw_bytes=raw_bytes,
+        rows=rows,
+        features=features,
+        classes=classes,
+        source=_PAGE + page,
+        licence=licence,
+        version=_SEEN if raw_sha256 else _UNSEEN,
+        note=note,
+    )
+
+
+_REBUILT = "pinned from a copy whose relabelling was undone, checked against a9a"
+_SECTOR = "none stated on the LIBSVM page; from McCallum and Nigam"
+
+# fmt: off
+_ALL = (
+    _libsvm("a1a.bz2", 1605, 123, 114818, "eb54c45f1bdb51286f803dd092eb8202b44637a858fc6c4e533a2d64a0d94b4e",
+            page="binary/a1a"),
+    _libsvm("a4a.bz2", 4781, 123, 342050, "694d5abff492bdb8ce9749ddf3bf5af1c6f1f0ad6e3a0ae7818000d4d4c4847b",
+            page="binary/a4a", note=f"largest index in the file is 122; {_REBUILT}"),
+    _libsvm("a4a.t.bz2", 27780, 123, 1987825, "23fef5e5ac0d1bc17a4ac55a16c03d361e41e890a83595a3e7da6eca9660e4bf",
+            page="binary/a4a.t", note=_REBUILT),
+    _libsvm("a5a.bz2", 6414, 123, 458892, "5cb3a6603de0a0eb43afcdd45b1820c71ee7f20da1c09f054696bb71cbc45ad8",
+            page="binary/a5a"),
+    _libsvm("a6a.bz2", 11220, 123, None, None, page="binary/a6a"),
+    _libsvm("a8a.bz2", 22696, 123, 1624166, "d08a37b3fadd4bd3c8b3fc30bdc93b54d7c0f371265c90cbfb931a7efe97cd28",
+            page="binary/a8a"),
+    _libsvm("a9a.bz2", 32561, 123, 2329875, "f5d5ffd8d865ff41328e7ee043e4b020816914ff6843ff15b98905ddbedce906",
+            page="binary/a9a"),
+    _libsvm("a9a.t.bz2", 16281, 123, 1164628, "1f448a153f0320399a7e40836eb207655b0bde0f21fc941cc472193daa9f5de9",
+            page="binary/a9a.t", note="largest index in the file is 122"),
+    _libsvm("mushrooms.bz2", 8124, 112, 879712, "f39a4eb628dc61a7d43760815b061c9e497aa728ce1ad8bde57a09ef6043b538",
+            page="binary/mushrooms", note="labels 1 (poisonous) and 2 (edible)"),
+    _libsvm("w8a.bz2", 49749, 300, 3478238, "6a9fa8fd5f524303240a5db07d4b3d4a51e8b7b4b20a914105d8e3e8c81640f2",
+            page="binary/w8a", licence=f"{_NONE}; from J. Platt 1998", note="some rows have no non-zero feature"),
+    _libsvm("phishing.bz2", 11055, 68, 3620168, "0cf66ef36604c393da9359b2e5d894a2df8aee31fd184633cefa138add2ef08a",
+            page="binary/phishing", note="labels 0 and 1; pinned from a single copy with its line ends made LF"),
+    _libsvm("ijcnn1.val.bz2", 14990, 22, 2355088, "87b64ee77f4e0cb0d04e93ec7c292a669a8ad9f4ccfd85034bfef4810526b34a",
+            page="binary/ijcnn1.val.bz2", licence=f"{_NONE}; from the IJCNN 2001 challenge",
+            note="the official validation part only"),
+    _libsvm("real-sim.bz2", 72309, 20958, None, None, page="binary/real-sim.bz2",
+            licence=f"{_NONE}; from A. McCallum"),
+    _libsvm("rcv1_train.binary.bz2", 20242, 47236, None, None, page="binary/rcv1_train.binary.bz2",
+            licence=f"{_NONE}; derived from Reuters RCV1"),
+    _libsvm("news20.bz2", 15935, 62061, 9003251, "1d6eb77c42e1c78e86f36af834268de933da3607f38e3703aef15f7a9f11e506",
+            page="multiclass/news20.bz2", classes=20, licence=f"{_NONE}; from K. Lang",
+            note="labels 1 to 20; not the set news20.binary"),
+    _libsvm("sector.scale.bz2", 6412, 55197, 12995283,
+            "92d5752b798bb88466b7142b07fc370eea99b19366b84e82e430fb74ada4293f",
+            page="multiclass/sector/sector.scale.bz2", classes=105, licence=_SECTOR, note="labels 1 to 105"),
+    _libsvm("sector.t.scale.bz2", 3207, 55197, 6524206,
+            "be2e76ff48816c832823ab593e70970c599acb16ae311578b7308c6a8496db1b",
+            page="multiclass/sector/sector.t.scale.bz2", classes=105, licence=_SECTOR, note="labels 1 to 105"),
+    Entry("sklearn/breast_cancer", None, "f8298b83e68e97bf87f7abdbaa21cfb45c4b59c5ba9f6f0942c1359027b1a71c",
+          None, 569, 30, 2, "https://archive.ics.uci.edu/dataset/17/breast+cancer+wisconsin+diagnostic",
+          "CC BY 4.0", "as bundled with scikit-learn", "labels 0 (malignant) and 1 (benign); digest of the arrays"),
+)
+# fmt: on
+
+ENTRIES: dict[str, Entry] = {entry.name: entry for entry in _ALL}
+
+
+def entry(name: str) -> Entry:
+    """The registered set called `name`. Raises DataError with the nearest names if there is none."""
+    if name in ENTRIES:
+        return ENTRIES[name]
+    # Compared without "libsvm/", which would make all of them look alike.
+    short = {known.rpartition("/")[2]: known for known in ENTRIES}
+    near = [short[found] for found in difflib.get_close_matches(name.rpartition("/")[2].lower(), short)]
+    hint = f"did you mean {' or '.join(near)}?" if near else "`python -m data.fetch --list` shows the names"
+    raise DataError(f"there is no data set called {name!r}: {hint}")

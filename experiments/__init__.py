@@ -1,0 +1,1 @@
+"""The runner: configs become runs, runs become jobs, jobs become rows, rows become figures and verdicts."""

@@ -1,0 +1,95 @@
+"""Components by name: what each group of the configuration can be chosen from, and how a node becomes an object."""
+
+import dataclasses
+import importlib
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+from optim import catalogue, expand_aliases, settings
+from optim.foreign import ALLOWED, TorchOptimizer
+from optim.rule import Rule
+from optim.settings import SettingError, nearest
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "configs"
+
+# Where the components of each group live. The files there are the choices, besides the YAML files in configs/<group>/.
+PACKAGES = {
+    "task": "experiments.tasks",
+    "optimizer": "optim.rules",
+    "batch_size": "optim.batch_sizes",
+    "schedule": "optim.schedules",
+    "average": "optim.averages",
+    "probe": "experiments.measure.probes",
+}
+GROUPS = (*PACKAGES, "logger")
+_OPTIONAL = ("average", "logger")  # may be "none"
+
+
+def choices(group: str) -> list[str]:
+    """The names that a group can be chosen by. A task always has a YAML, which names its data."""
+    folder = CONFIGS / group
+    files = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")}
+    own = set(catalogue.names(PACKAGES[group])) if group in PACKAGES and group != "task" else set()
+    return sorted(files | own | ({"none"} if group in _OPTIONAL else set()))
+
+
+def register() -> None:
+    """Tell Hydra of every component that has no YAML of its own."""
+    store = ConfigStore.instance()
+    for group in GROUPS:
+        for name in choices(group):
+            if name == "none":
+                store.store(group=group, name=name, node={group: None}, package="_global_")
+            elif not (CONFIGS / group / f"{name}.yaml").exists():
+                package = f"probe.{name}" if group == "probe" else group
+                store.store(group=group, name=name, node={"_target_": f"{PACKAGES[group]}.{name}"}, package=package)
+
+
+def register_torch_class(path: str) -> None:
+    """Make the import path of a torch.optim class a name that the optimizer can be chosen by."""
+    node = {"_target_": f"{TorchOptimizer.__module__}.{TorchOptimizer.__name__}", "path": path}
+    ConfigStore.instance().store(group="optimizer", name=path, node=node, package="optimizer")
+
+
+def is_torch_class(name: str) -> bool:
+    """Whether a choice of optimizer is an import path."""
+    return "." in name
+
+
+def component(group: str, node: dict[str, Any]) -> Any:
+    """The object that a node of the configuration describes: `_target_` and settings.
+
+    Raises SettingError for a target outside the group's own package, an unknown key or a bad value.
+    """
+    values = dict(node)
+    target = values.pop("_target_", None)
+    if not isinstance(target, str):
+        raise SettingError(f"{group} has no _target_: choose one of {', '.join(choices(group))} ({group}=...)")
+    if group == "optimizer" and target.rpartition(".")[0] in ALLOWED:
+        values, target = {**values, "path": target}, f"{TorchOptimizer.__module__}.{TorchOptimizer.__name__}"
+    cls = _load(group, target)
+    if issubclass(cls, Rule):
+        values = expand_aliases(cls, values, group)
+    return settings.build(cls, values, group)
+
+
+def _load(group: str, target: str) -> type[Any]:
+    """The class of a target: "package.module", or "package.module.Class"."""
+    own = PACKAGES[group]
+    if group == "optimizer" and target == f"{TorchOptimizer.__module__}.{TorchOptimizer.__name__}":
+        return TorchOptimizer
+    if not target.startswith(f"{own}."):
+        also = f", or a class of {' or '.join(ALLOWED)}" if group == "optimizer" else ""
+        raise SettingError(f"{group} target '{target}' is not allowed: it must be in {own}{also}")
+    name, _, class_name = target[len(own) + 1 :].partition(".")
+    if name not in catalogue.names(own):
+        raise SettingError(f"{group} target '{target}' does not exist: {nearest(name, catalogue.names(own))}")
+    if not class_name:
+        return catalogue.only_class(f"{own}.{name}")
+    cls = vars(importlib.import_module(f"{own}.{name}")).get(class_name)
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls) and cls.__module__ == f"{own}.{name}"):
+        raise SettingError(f"{group} target '{target}' is not a component: {own}.{name} defines no such dataclass")
+    return cls

@@ -1,0 +1,90 @@
+"""How long jobs take and how much disk they need, measured on a few of their own steps."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from experiments.job import Job
+from experiments.loop import Loop
+from experiments.spec import Budget
+
+_STEPS = 10
+_PATIENCE = 10.0  # seconds for measuring; jobs beyond it are taken to be like those before
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of wall clock and bytes of disk."""
+
+    seconds: float
+    bytes: float
+
+
+class _Nowhere:
+    """A sink that counts and forgets."""
+
+    def __init__(self) -> None:
+        self.row_bytes, self.rows, self.checkpoint_bytes = 0, 0, 0
+
+    def append(self, row: dict[str, Any]) -> None:
+        self.rows += 1
+        self.row_bytes += len(json.dumps(row))
+
+    def save(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        self.checkpoint_bytes = sum(t.nbytes for t in tensors.values()) + 1000
+
+    def load(self) -> None:
+        return None
+
+
+def cost(jobs: Sequence[Job]) -> Cost:
+    """The cost of these jobs, one after another. Each is run for a few steps, and nothing is written."""
+    started, seconds, disk = time.perf_counter(), 0.0, 0.0
+    for done, job in enumerate(jobs):
+        if time.perf_counter() - started > _PATIENCE:
+            return Cost(seconds * len(jobs) / done, disk * len(jobs) / done)
+        one = _measure(job)
+        seconds, disk = seconds + one.seconds, disk + one.bytes
+    return Cost(seconds, disk)
+
+
+def _measure(job: Job) -> Cost:
+    from experiments import recording
+
+    e = job.experiment
+    short = dataclasses.replace(e, budget=Budget("steps", _STEPS), record="ends")
+    sink, began = _Nowhere(), time.perf_counter()
+    loop = Loop(Job(tuple(dataclasses.replace(run, experiment=short) for run in job.runs)), sink)
+    outcome = loop.run(checkpoint_seconds=float("inf"))
+    wall = time.perf_counter() - began
+    per_example = outcome.seconds / max(outcome.examples, 1)
+    training = {
+        "steps": outcome.seconds / outcome.steps * e.budget.amount,
+        "examples": per_example * e.budget.amount,
+        "seconds": e.budget.amount,
+    }[e.budget.axis]
+    rows = len(recording.points(e.record, e.budget)) + 1
+    per_row = (wall - outcome.seconds) / sink.rows
+    described = len(json.dumps(job.describe()))
+    return Cost(training + per_row * rows, sink.row_bytes / sink.rows * rows + sink.checkpoint_bytes + 2 * described)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "40 s", "3 min", "2.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Bytes in words."""
+    for unit in ("kB", "MB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} GB"

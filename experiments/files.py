@@ -1,0 +1,52 @@
+"""Writing files so that a killed process never leaves half of one."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary sibling of `path` to write to; on leaving it is flushed to the disk and takes the place of `path`."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any, indent: int | None = None) -> None:
+    """Write plain values as JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, allow_nan=False, indent=indent) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_checkpoint(path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+    """Tensors and plain numbers in one safetensors file (the numbers as JSON in its header), whole or not at all."""
+    flat = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    content = save(flat, metadata={"numbers": json.dumps(numbers)})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_checkpoint(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `write_checkpoint` wrote."""
+    with safe_open(path, framework="pt", device=device) as handle:
+        numbers = json.loads(handle.metadata()["numbers"])
+        return {name: handle.get_tensor(name) for name in handle.keys()}, numbers  # noqa: SIM118 (not a dict)

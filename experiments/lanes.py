@@ -1,0 +1,132 @@
+"""The lanes of a job: many copies of a model side by side, moved by one rule.
+
+All parameters live in one tensor (lanes, D); the model's own tensors are views of it.
+"""
+
+import math
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from experiments.tasks.task import Params
+from optim.foreign import TorchOptimizer
+from optim.rule import Rule, State
+
+
+class Stepper(Protocol):
+    """What moves the lanes."""
+
+    def step(self, grads: Params, step: int, factor: float, alive: Tensor | None) -> None:
+        """Take step t with the learning rate times `factor`; lanes that are not `alive` stay where they are."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state to keep in a checkpoint."""
+
+    def numbers(self) -> dict[str, Any]:
+        """The part of the state that is plain numbers."""
+
+    def load(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """Take the state of a checkpoint."""
+
+
+class Lanes:
+    """Parameters of L lanes: `flat` (L, D), and `params`, views (L, ...) of it by name."""
+
+    def __init__(self, starts: list[Params], repeats: int) -> None:
+        """One start per seed, each repeated for the hyper-parameters: lanes are in seed-major order."""
+        rows = [torch.cat([p.reshape(-1) for p in start.values()]) for start in starts]
+        self.flat = torch.stack(rows).repeat_interleave(repeats, dim=0).contiguous()
+        self.count = self.flat.shape[0]
+        self.shapes = {name: p.shape for name, p in starts[0].items()}
+        self.params = self.view(self.flat)
+
+    def view(self, flat: Tensor) -> Params:
+        """A flat tensor (L, D) as named tensors (L, ...) that share its memory."""
+        parts = flat.split([math.prod(shape) for shape in self.shapes.values()], dim=1)
+        return {
+            name: part.view(self.count, *shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+    def flatten(self, tensors: Params) -> Tensor:
+        """Named tensors (L, ...) as one (L, D)."""
+        parts = [t.reshape(self.count, -1) for t in tensors.values()]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+class RuleStepper:
+    """Moves the lanes by an update rule of this repository."""
+
+    def __init__(self, rule: Rule, lanes: Lanes, hypers: list[dict[str, float]]) -> None:
+        self.rule, self.lanes = rule, lanes
+        device = lanes.flat.device
+        columns = {name: [h[name] for h in hypers] for name in hypers[0]}
+        self.hyper: dict[str, Any] = {
+            name: values[0] if len(set(values)) == 1 else torch.tensor(values, dtype=torch.float64, device=device)
+            for name, values in columns.items()
+        }
+        self.whole = rule.acts_on != "tensors"
+        self.state: State = rule.init(self._of(lanes.flat), self.hyper, lanes.count)
+
+    def _of(self, flat: Tensor) -> Params:
+        return {"": flat} if self.whole else self.lanes.view(flat)
+
+    def step(self, grads: Params, step: int, factor: float, alive: Tensor | None) -> None:
+        hyper = self.hyper if factor == 1.0 else {**self.hyper, "lr": self.hyper["lr"] * factor}
+        gradient = {"": self.lanes.flatten(grads)} if self.whole else grads
+        updates, self.state = self.rule.update(
+            gradient, self.state, self._of(self.lanes.flat), hyper, step, lanes=self.lanes.count
+        )
+        update = updates[""] if self.whole else self.lanes.flatten(updates)
+        if alive is not None:
+            update = torch.where(alive[:, None], update, torch.zeros_like(update))
+        self.lanes.flat.add_(update)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {f"{name}/{slot}": t for name, slots in self.state.items() for slot, t in slots.items()}
+
+    def numbers(self) -> dict[str, Any]:
+        return {}
+
+    def load(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        for key, value in tensors.items():
+            name, _, slot = key.rpartition("/")
+            self.state[name][slot] = value
+
+
+class TorchStepper:
+    """Moves a single lane by a class of `torch.optim.Optimizer`."""
+
+    def __init__(self, optimizer: TorchOptimizer, lanes: Lanes, hypers: list[dict[str, float]]) -> None:
+        assert lanes.count == 1, "a torch.optim class runs one lane at a time"
+        self.leaves = [p[0].detach().requires_grad_() for p in lanes.params.values()]
+        given = {k: type(optimizer.arguments[k])(v) if k in optimizer.arguments else v for k, v in hypers[0].items()}
+        self.inner = optimizer.load()(self.leaves, **{**optimizer.arguments, **given})
+        self.base = [group.get("lr") for group in self.inner.param_groups]
+
+    def step(self, grads: Params, step: int, factor: float, alive: Tensor | None) -> None:
+        for leaf, grad in zip(self.leaves, grads.values(), strict=True):
+            leaf.grad = grad[0]
+        for group, lr in zip(self.inner.param_groups, self.base, strict=True):
+            if lr is not None:
+                group["lr"] = lr * factor
+        with torch.enable_grad():
+            self.inner.step()
+
+    def tensors(self) -> dict[str, Tensor]:
+        states = (self.inner.state.get(leaf, {}) for leaf in self.leaves)
+        return {f"{i}/{k}": v for i, s in enumerate(states) for k, v in s.items() if isinstance(v, Tensor)}
+
+    def numbers(self) -> dict[str, Any]:
+        states = (self.inner.state.get(leaf, {}) for leaf in self.leaves)
+        plain = {f"{i}/{k}": v for i, s in enumerate(states) for k, v in s.items() if not isinstance(v, Tensor)}
+        groups = [{k: v for k, v in g.items() if k != "params"} for g in self.inner.param_groups]
+        return {"state": plain, "groups": groups}
+
+    def load(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        for key, value in {**tensors, **numbers["state"]}.items():
+            index, _, slot = key.partition("/")
+            self.inner.state[self.leaves[int(index)]][slot] = value
+        for group, kept in zip(self.inner.param_groups, numbers["groups"], strict=True):
+            group.update({k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})

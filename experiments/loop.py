@@ -1,0 +1,249 @@
+"""The loop: data order -> batch -> losses and gradients -> update -> batch size, for all lanes of a job at once.
+
+It knows tasks and rules by their contracts only. Everything that the next step depends on is in `_State`, which is
+what a checkpoint holds, so that a run killed anywhere and resumed ends with the same numbers to the bit.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from experiments import recording
+from experiments.gradients import STRATEGIES
+from experiments.job import Job
+from experiments.lanes import Lanes, RuleStepper, Stepper, TorchStepper
+from experiments.order import Order
+from experiments.seeds import generator
+from optim.batch_size import Context
+from optim.foreign import TorchOptimizer
+from optim.schedule import Progress
+
+
+class Sink(Protocol):
+    """Where the rows and checkpoints of a job go."""
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a row."""
+
+    def save(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """Keep a checkpoint that goes with the rows so far."""
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The last checkpoint, after cutting the rows back to it; None if there is none."""
+
+
+@dataclass
+class _State:
+    step: int = 0
+    examples: int = 0
+    size: int = 0
+    recorded: int = 0  # recording points passed
+    seconds: float = 0.0  # of training alone
+    finished: bool = False
+    rule: dict[str, Any] = field(default_factory=dict)  # of the batch-size rule
+    diverged_at: list[int | None] = field(default_factory=list)  # step by lane
+    loss: list[float] | None = None  # mean of the last batch by lane
+    stepper: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended. `seconds` is training time: without evaluation, probes, logging and checkpoints."""
+
+    steps: int
+    examples: int
+    seconds: float
+    diverged_at: list[int | None]
+
+
+class Clock:
+    """Time spent training: started and stopped around everything else."""
+
+    def __init__(self, device: torch.device, before: float = 0.0) -> None:
+        self._device, self._before = device, before
+        self._since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return self._before + (time.perf_counter() - self._since if self._since is not None else 0.0)
+
+    def start(self) -> None:
+        """Go on."""
+        self._since = time.perf_counter()
+
+    def stop(self) -> None:
+        """Pause, once the device has finished its work."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
+        self._before, self._since = self.seconds, None
+
+
+class Loop:
+    """Runs one job to its end, from the start or from its last checkpoint."""
+
+    def __init__(self, job: Job, sink: Sink) -> None:
+        e = job.experiment
+        self.job, self.sink, self.e = job, sink, e
+        self.device, dtype = torch.device(e.device), getattr(torch, e.dtype)
+        self.task = e.task
+        self.task.prepare(self.device, dtype)
+        e.batch_size.refuse(self.task.size, e.sampling == "replacement")
+        starts = [self.task.init(generator(seed, "initialisation")) for seed in job.seeds]
+        starts = [{k: v.to(self.device, dtype) for k, v in start.items()} for start in starts]
+        self.lanes = Lanes(starts, job.lanes // len(job.seeds))
+        self.stepper: Stepper = (
+            TorchStepper(e.optimizer, self.lanes, job.hypers)
+            if isinstance(e.optimizer, TorchOptimizer)
+            else RuleStepper(e.optimizer, self.lanes, job.hypers)
+        )
+        self.gradient = STRATEGIES[self.task.strategies[self.device.type]]
+        self.order = Order(self.task.size, e.sampling, job.seeds, self.device)
+        self.points = recording.points(e.record, e.budget)
+        self.average = e.average.init(self.lanes.flat) if e.average else {}
+        self.following = {k: p.init(self.lanes.params) for k, p in e.probes.items() if p.follows}
+        self.rates = [hyper.get("lr", float("nan")) for hyper in job.hypers]
+        self.state = _State(rule=e.batch_size.init(), diverged_at=[None] * job.lanes)
+        self.alive: Tensor | None = None  # None: all lanes are
+        self.clock = Clock(self.device)
+        self.whole = self.task.batch(None) if e.batch_size.whole else None
+        self.groups = 1 if e.batch_size.whole else len(job.seeds)
+
+    @torch.no_grad()
+    def run(self, checkpoint_seconds: float = 60.0, progress: Callable[[float], None] | None = None) -> Outcome:
+        """Run to the end of the budget; `progress` is told the share of the budget done, now and then."""
+        saved = self.sink.load()
+        if saved is None:
+            self._record()
+        else:
+            self._restore(*saved)
+        s, last_saved = self.state, time.perf_counter()
+        self.clock.start()
+        while not s.finished:
+            self._step()
+            s.finished = self._amount() >= self.e.budget.amount or (self.alive is not None and not self.alive.any())
+            due = s.finished or self._amount() >= self.points[s.recorded]
+            late = time.perf_counter() - last_saved > checkpoint_seconds
+            if due or late:
+                self.clock.stop()
+                if due:
+                    self._record()
+                if late:
+                    self._checkpoint()
+                    last_saved = time.perf_counter()
+                if progress:
+                    progress(min(1.0, self._amount() / self.e.budget.amount))
+                self.clock.start()
+        self.clock.stop()
+        self._checkpoint()
+        return Outcome(s.step, s.examples, self.clock.seconds, s.diverged_at)
+
+    def _amount(self) -> float:
+        """How far the run is on the axis of its budget."""
+        axis = self.e.budget.axis
+        return self.clock.seconds if axis == "seconds" else float(self.state.step if axis == "steps" else self.state.examples)
+
+    def _step(self) -> None:
+        s, e = self.state, self.e
+        share = self._amount() / e.budget.amount
+        factor = e.schedule.factor(Progress(s.step + 1, s.examples, share))
+        context = Context(
+            step=s.step + 1,
+            examples=s.examples,
+            share=share,
+            size=s.size,
+            learning_rate=() if e.batch_size.shared else tuple(lr * factor for lr in self.rates),
+            loss=None if e.batch_size.shared or s.loss is None else tuple(s.loss),
+            data_size=self.task.size,
+        )
+        size, s.rule, note = e.batch_size.next(s.rule, context)
+        if note:
+            self.sink.append({"step": s.step + 1, "note": note})
+        s.size = min(size, int(e.budget.amount) - s.examples) if e.budget.axis == "examples" else size
+        batch = self.whole if self.whole is not None else self.task.batch(self.order.draws(s.examples, s.size))
+        means, grads = self.gradient(self.task, self.lanes.params, batch, self.groups)
+        s.step += 1
+        self._freeze(means)
+        if e.average:
+            self.average = e.average.observe(self.average, self.lanes.flat, s.step)
+        for name, state in self.following.items():
+            self.following[name] = e.probes[name].observe(state, self.lanes.params, grads, s.step)
+        self.stepper.step(grads, s.step, factor, self.alive)
+        s.examples += s.size
+        self.last = (means, factor)
+        if not e.batch_size.shared:
+            s.loss = means.tolist()
+
+    def _freeze(self, loss: Tensor) -> None:
+        """Take lanes whose loss is not finite, or above the bound, out of the run for good."""
+        fine = loss <= self.e.divergence_bound  # false for NaN
+        if bool(fine.all()):
+            return
+        alive = fine if self.alive is None else self.alive & fine
+        for lane, still in enumerate(alive.tolist()):
+            if not still and self.state.diverged_at[lane] is None:
+                self.state.diverged_at[lane] = self.state.step
+        self.alive = alive
+
+    def _record(self) -> None:
+        """Evaluate every readout and write a row; None stands for lanes that have diverged."""
+        s, e = self.state, self.e
+        numbers = self._evaluate(self.lanes.params)
+        self._freeze(numbers["loss"])
+        if e.average:
+            mean = e.average.output(self.average, self.lanes.flat)
+            numbers |= {f"average/{k}": v for k, v in self._evaluate(self.lanes.view(mean)).items()}
+        for name, probe in e.probes.items():
+            following = self.following.get(name, {})
+            numbers |= probe.measure(self.task, self.lanes.params, following, self.lanes.count)
+        columns = {k: v.tolist() for k, v in numbers.items()}
+        if s.step:
+            means, factor = self.last
+            columns["batch_loss"] = means.tolist()
+            columns["batch_size"] = [s.size] * self.lanes.count
+            columns["learning_rate"] = [lr * factor for lr in self.rates]
+        dead = [at is not None for at in s.diverged_at]
+        metrics = {k: [None if d or not _finite(x) else x for x, d in zip(v, dead, strict=True)] for k, v in columns.items()}
+        seconds = self.clock.seconds if self.lanes.count == 1 else None
+        self.sink.append({"step": s.step, "examples": s.examples, "seconds": seconds, "metrics": metrics})
+        while s.recorded < len(self.points) and self.points[s.recorded] <= self._amount():
+            s.recorded += 1
+
+    def _evaluate(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
+        numbers = self.task.evaluate(params, lanes=self.lanes.count)
+        if self.task.optimum is not None:
+            numbers["gap"] = numbers["loss"] - self.task.optimum
+        return numbers
+
+    def _checkpoint(self) -> None:
+        self.state.seconds, self.state.stepper = self.clock.seconds, self.stepper.numbers()
+        tensors = {"parameters": self.lanes.flat}
+        tensors |= {f"rule/{k}": v for k, v in self.stepper.tensors().items()}
+        tensors |= {f"average/{k}": v for k, v in self.average.items()}
+        tensors |= {f"probe/{name}/{k}": v for name, state in self.following.items() for k, v in state.items()}
+        self.sink.save(tensors, dataclasses.asdict(self.state))
+
+    def _restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        parts: dict[str, dict[str, Tensor]] = {"parameters": {}, "rule": {}, "average": {}, "probe": {}}
+        for key, value in tensors.items():
+            kind, _, name = key.partition("/")
+            parts[kind][name] = value.to(self.device)
+        self.state = _State(**numbers)
+        self.clock = Clock(self.device, self.state.seconds)
+        self.lanes.flat.copy_(parts["parameters"][""])
+        self.stepper.load(parts["rule"], self.state.stepper)
+        self.average = parts["average"]
+        for key, value in parts["probe"].items():
+            name, _, slot = key.partition("/")
+            self.following[name][slot] = value
+        if any(at is not None for at in self.state.diverged_at):
+            self.alive = torch.tensor([at is None for at in self.state.diverged_at], device=self.device)
+
+
+def _finite(x: float) -> bool:
+    return x == x and abs(x) != float("inf")

@@ -1,0 +1,1 @@
+"""Measurements on tasks: probes, which look at a run now and then, and what they are made of."""

@@ -1,0 +1,95 @@
+"""The words of a command line, made ready for Hydra, and Hydra's complaints made short.
+
+Hydra knows only the keys that a YAML names; here every setting of a component can be given, whether a YAML names it or
+not, so `optimizer.eps=1e-8` becomes `++optimizer.eps=1e-8` and is checked against the component's fields afterwards.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from experiments import components
+from optim.settings import SettingError, nearest
+
+_WORD = re.compile(r"^(?P<sign>\+\+|\+|~)?(?P<key>[A-Za-z_][\w./@-]*)(=(?P<value>.*))?$", re.DOTALL)
+_PATHS = ("store", "task.path")
+_OPEN = (*components.GROUPS, "lanes")  # keys below these are checked by the components, not by Hydra
+
+
+def normalise(words: Sequence[str], settings: Sequence[str]) -> list[str]:
+    """The overrides as Hydra needs them; `settings` are the valid keys beside the groups.
+
+    Raises SettingError for an unknown key or choice, with the nearest valid name.
+    """
+    return [_one(word, settings) for word in words]
+
+
+def _one(word: str, settings: Sequence[str]) -> str:
+    found = _WORD.match(word)
+    if word.startswith("-") or found is None:
+        if word.startswith("-"):
+            return word
+        raise SettingError(f"'{word}' is not an override: write key=value, such as optimizer.lr=0.1")
+    sign, key, value = found["sign"] or "", found["key"], found["value"]
+    if value is None and sign != "~":
+        raise SettingError(f"'{word}' is not an override: write {key}=value")
+    top = key.partition(".")[0].partition("@")[0]
+    if top == "hydra" or key.startswith("hydra/"):
+        return word
+    if key in components.GROUPS:
+        if sign != "~":
+            _check_choices(key, value)
+        return word
+    if top in _OPEN and "." in key:
+        return f"++{key}={_quoted(key, value)}" if sign != "~" else word
+    if top not in (*components.GROUPS, *settings):
+        raise SettingError(f"there is no setting '{top}': {nearest(top, [*components.GROUPS, *settings])}")
+    return f"++{key}={_quoted(key, value)}" if sign != "~" and key == "lanes" else f"{sign}{key}={_quoted(key, value)}"
+
+
+def _quoted(key: str, value: str) -> str:
+    """A path with characters that mean something to Hydra is quoted."""
+    if key in _PATHS and value and value[0] not in "'\"" and re.search(r"[=,(){}\[\]:\s#%]", value):
+        return "'" + value.replace("'", "\\'") + "'"
+    return value
+
+
+def _check_choices(group: str, value: str) -> None:
+    override = OverridesParser.create().parse_override(f"{group}={value}")
+    if override.is_sweep_override():
+        names = [str(v) for v in override.sweep_string_iterator()]
+    else:
+        chosen = override.value()
+        names = [str(v) for v in chosen] if isinstance(chosen, list) else [str(chosen)]
+    valid = components.choices(group)
+    for name in names:
+        name = name.strip("[]'\"") if group != "probe" else name
+        if group == "optimizer" and components.is_torch_class(name):
+            components.register_torch_class(name)
+        elif group == "probe":
+            for each in filter(None, re.split(r"[\[\],\s]+", name)):
+                _require(group, each, valid)
+        else:
+            _require(group, name, valid)
+
+
+def _require(group: str, name: str, valid: Sequence[str]) -> None:
+    if name not in valid:
+        raise SettingError(f"there is no {group} '{name}': {nearest(name, valid)}")
+
+
+@contextlib.contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turn a complaint of Hydra or OmegaConf into one sentence."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as problem:
+        lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+        text = lines[0] if lines else type(problem).__name__
+        if "Ambiguous value" in text:
+            text += " Give -m to sweep over several values, or quote the text."
+        raise SettingError(text) from None

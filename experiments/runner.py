@@ -1,0 +1,76 @@
+"""The runner: computes what a set of runs still needs, one job after another, alone or beside other processes."""
+
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+
+from data import DataError
+from experiments import planner, provenance
+from experiments.job import Job
+from experiments.loop import Loop
+from experiments.progress import Bar
+from experiments.spec import Run
+from experiments.store import Claim, Store
+from optim.settings import SettingError
+
+
+class RunFailed(RuntimeError):
+    """Some jobs failed; the store has the reasons, and the same command tries them again."""
+
+
+def complete(runs: Sequence[Run], store: Store, *, checkpoint_seconds: float = 60.0, quiet: bool = False) -> None:
+    """Make sure that every run is in the store, finished or diverged.
+
+    Raises SettingError or DataError for what the user can mend, RunFailed after everything else was tried.
+    """
+    store.require_writable()
+    failed: dict[str, str] = {}
+    with Bar(quiet=quiet) as bar:
+        while True:
+            plan = planner.plan((run for run in runs if run.id not in failed), store)
+            if not plan.jobs:
+                break
+            bar.plan(plan.jobs)
+            progressed = False
+            for job in plan.jobs:
+                claim = store.claim(job)
+                if claim is None:
+                    continue
+                progressed = True
+                try:
+                    _run(job, claim, bar, checkpoint_seconds)
+                except (SettingError, DataError, KeyboardInterrupt):
+                    raise
+                except Exception as problem:
+                    claim.fail(traceback.format_exc())
+                    failed |= {run.id: f"{type(problem).__name__}: {problem}" for run in job.runs}
+                finally:
+                    claim.close()
+            if not progressed:
+                bar.say("waiting for another process that is computing the rest")
+                time.sleep(1.0)
+    if failed:
+        reason = next(iter(failed.values()))
+        raise RunFailed(f"{len(failed)} of {len(runs)} runs failed; the first: {reason} (details: {store.jobs}/*/error.txt)")
+    _warn_of_other_code(runs, store)
+
+
+def _run(job: Job, claim: Claim, bar: Bar, checkpoint_seconds: float) -> None:
+    bar.start(job)
+    loop = Loop(job, claim)
+    outcome = loop.run(checkpoint_seconds, bar.advance)
+    claim.finish(job, outcome, loop.task.describe())
+    bar.done(job)
+
+
+def _warn_of_other_code(runs: Sequence[Run], store: Store) -> None:
+    """Say so if runs came from the store that other code computed (their version numbers are the same)."""
+    folders = {folder.path: folder for folder in store.find(run.id for run in runs).values()}
+    other = {f.provenance()["code"] for f in folders.values()} - {provenance.code_digest()}
+    if other:
+        print(
+            f"note: some of these runs were computed by other code ({', '.join(sorted(other))}; this is "
+            f"{provenance.code_digest()}) with the same version numbers; use another store= to run them afresh",
+            file=sys.stderr,
+        )

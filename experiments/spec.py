@@ -1,0 +1,153 @@
+"""What a run is, and its identity.
+
+An `Experiment` is everything that runs may share as lanes of one job; a `Run` adds its seed and hyper-parameters. The
+identity of a run is a hash of everything that can change its numbers, and of nothing else.
+"""
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from experiments.measure.probe import Probe
+from experiments.order import Sampling
+from experiments.tasks.task import Task
+from optim import settings
+from optim.average import Average
+from optim.batch_size import BatchSizeRule
+from optim.foreign import TorchOptimizer
+from optim.rule import Rule
+from optim.schedule import Schedule
+
+ENGINE_VERSION = 1  # raised when the loop itself changes results
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a run lasts: an amount on one axis."""
+
+    axis: Literal["steps", "examples", "seconds"]
+    amount: float
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A task, a method and a protocol: all of a run but its seed and its lane hyper-parameters.
+
+    `choices` are the names that the user chose the parts by; they are shown and never hashed.
+    """
+
+    task: Task
+    optimizer: Rule | TorchOptimizer
+    batch_size: BatchSizeRule
+    schedule: Schedule
+    budget: Budget
+    average: Average | None = None
+    probes: dict[str, Probe] = field(default_factory=dict)
+    sampling: Sampling = "replacement"
+    record: str = "log"
+    divergence_bound: float = 1e8
+    device: str = "cpu"
+    dtype: str = "float32"
+    choices: dict[str, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def canonical(self) -> dict[str, Any]:
+        """The part of the identity that its runs share: plain values, paths replaced by digests of their content."""
+        return {
+            "engine": ENGINE_VERSION,
+            "task": {**_described(self.task), **self.task.content()},
+            "optimizer": _described(self.optimizer, without=set(self.hyper())),
+            "batch_size": _described(self.batch_size),
+            "schedule": _described(self.schedule),
+            "average": _described(self.average) if self.average else None,
+            "probes": {name: _described(probe) for name, probe in sorted(self.probes.items())},
+            "sampling": None if self.batch_size.whole or self.task.size is None else self.sampling,
+            "budget": {self.budget.axis: self.budget.amount},
+            "record": self.record,
+            "divergence_bound": self.divergence_bound,
+            "device": torch.device(self.device).type,
+            "dtype": self.dtype,
+        }
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Equal for runs that may be lanes of one job."""
+        return digest(self.canonical)
+
+    def hyper(self) -> dict[str, float]:
+        """The lane hyper-parameters with their values."""
+        if isinstance(self.optimizer, TorchOptimizer):
+            numbers = self.optimizer.arguments.items()
+            return {k: float(v) for k, v in numbers if isinstance(v, int | float) and not isinstance(v, bool)}
+        return self.optimizer.hyper()
+
+    @property
+    def lanes_allowed(self) -> bool:
+        """Whether several runs can share one computation."""
+        return self.batch_size.shared and isinstance(self.optimizer, Rule) and self.budget.axis != "seconds"
+
+    def columns(self) -> dict[str, Any]:
+        """The configuration, flat, as the columns of a table."""
+        flat: dict[str, Any] = {**self.choices}
+        parts = {"task": self.task, "optimizer": self.optimizer, "batch_size": self.batch_size}
+        parts |= {"schedule": self.schedule, "average": self.average, **{f"probe.{k}": p for k, p in self.probes.items()}}
+        for name, part in parts.items():
+            if part is not None:
+                flat.setdefault(name, type(part).__name__)
+                flat |= {f"{name}.{key}": value for key, value in _values(part).items() if key != "arguments"}
+        for key in ("sampling", "record", "divergence_bound", "device", "dtype"):
+            flat[key] = getattr(self, key)
+        return {**flat, f"budget.{self.budget.axis}": self.budget.amount}
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run: an experiment, a seed, and a value for every lane hyper-parameter."""
+
+    experiment: Experiment
+    seed: int
+    hyper: dict[str, float]
+
+    @functools.cached_property
+    def id(self) -> str:
+        """The identity: 20 hexadecimal digits."""
+        return digest({"experiment": self.experiment.key, "seed": self.seed, "hyper": self.hyper})[:20]
+
+    def columns(self) -> dict[str, Any]:
+        """The configuration of the run, flat."""
+        own = {self.hyper_prefix + k: v for k, v in self.hyper.items()}
+        return {**self.experiment.columns(), **own, "seed": self.seed}
+
+    @property
+    def hyper_prefix(self) -> str:
+        """Where the names of lane hyper-parameters stand in the configuration."""
+        return "optimizer.arguments." if isinstance(self.experiment.optimizer, TorchOptimizer) else "optimizer."
+
+
+def digest(value: Any) -> str:
+    """sha256 of a value made of plain types, in hexadecimal; independent of the order of keys."""
+    text = json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _values(part: Any) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in settings.names(part)}
+
+
+def _described(part: Any, without: set[str] | None = None) -> dict[str, Any]:
+    """A component as plain values: its class, its version and its settings."""
+    values = {k: v for k, v in _values(part).items() if k not in (without or set())}
+    if isinstance(part, TorchOptimizer):
+        values["arguments"] = {k: v for k, v in part.arguments.items() if k not in (without or set())}
+    kind = f"{type(part).__module__}.{type(part).__qualname__}"
+    return {"is": kind, "version": part.version, **values}
+
+
+def with_lanes(experiment: Experiment, seeds: list[int], hypers: list[dict[str, float]]) -> list[Run]:
+    """The product of seeds and hyper-parameter values; values that are not given are the experiment's own."""
+    base = experiment.hyper()
+    return [Run(experiment, seed, {**base, **hyper}) for seed in seeds for hyper in hypers]

@@ -1,0 +1,217 @@
+"""The store: one folder per job, with its runs indexed inside; nothing in it is ever unpickled.
+
+    <store>/jobs/<job>/job.json           the runs of the job and their configuration
+                      /provenance.json    code, libraries, hardware, of the process that ran it last
+                      /metrics.jsonl      rows, appended as the job goes; one value per lane and metric
+                      /checkpoint.safetensors
+                      /result.json        how each run ended; its presence means that the job is finished
+                      /error.txt          why the last attempt failed, if it did
+                      /lock               held by the process that runs the job
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from experiments import files, provenance
+from experiments.job import Job
+from experiments.loop import Outcome
+from optim.settings import SettingError
+
+
+class JobFolder:
+    """The folder of one job."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has a result."""
+        return (self.path / "result.json").exists()
+
+    @property
+    def started(self) -> bool:
+        """Whether the job has a checkpoint to resume from."""
+        return (self.path / "checkpoint.safetensors").exists()
+
+    def describe(self) -> dict[str, Any]:
+        """What `Job.describe` wrote."""
+        return self._read("job.json")
+
+    def result(self) -> dict[str, Any]:
+        """How the job ended."""
+        return self._read("result.json")
+
+    def provenance(self) -> dict[str, Any]:
+        """Where its numbers come from."""
+        return self._read("provenance.json")
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows so far; a last line that was being written when the process died is left out."""
+        try:
+            with open(self.path / "metrics.jsonl", encoding="utf-8") as lines:
+                for line in lines:
+                    if line.endswith("\n"):
+                        yield json.loads(line)
+        except FileNotFoundError:
+            return
+
+    def _read(self, name: str) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads((self.path / name).read_text())
+        return value
+
+
+class Claim:
+    """A job that this process holds: the sink of its loop. Released by `close`, or when the process dies."""
+
+    def __init__(self, folder: JobFolder, lock: int) -> None:
+        self.folder, self._lock = folder, lock
+        self._rows = open(folder.path / "metrics.jsonl", "ab")  # noqa: SIM115 (closed in close)
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a row and hand it to the system, so that a reader sees it."""
+        self._rows.write(json.dumps(row, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+        self._rows.flush()
+
+    def save(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """Keep a checkpoint that goes with the rows so far."""
+        os.fsync(self._rows.fileno())
+        numbers = {"loop": numbers, "rows": self._rows.tell()}
+        files.write_checkpoint(self.folder.path / "checkpoint.safetensors", tensors, numbers)
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The last checkpoint, after cutting the rows back to it."""
+        path = self.folder.path / "checkpoint.safetensors"
+        kept = files.read_checkpoint(path) if path.exists() else None
+        self._rows.truncate(kept[1]["rows"] if kept else 0)
+        self._rows.seek(0, os.SEEK_END)
+        return (kept[0], kept[1]["loop"]) if kept else None
+
+    def finish(self, job: Job, outcome: Outcome, facts: dict[str, Any]) -> None:
+        """Write down how the job ended, with facts about its task. From here on its runs are never run again."""
+        last: dict[str, Any] = {}
+        for row in self.folder.rows():
+            last = row if "metrics" in row else last
+        runs = {}
+        for lane, (run, at) in enumerate(zip(job.runs, outcome.diverged_at, strict=True)):
+            final = {k: v[lane] for k, v in last.get("metrics", {}).items()} if at is None else {}
+            runs[run.id] = {"status": "finished" if at is None else "diverged", "diverged_at": at, "metrics": final}
+        result: dict[str, Any] = {"steps": outcome.steps, "examples": outcome.examples, "seconds": outcome.seconds}
+        result |= {"runs": runs, "task": facts}
+        files.write_json(self.folder.path / "result.json", result)
+        (self.folder.path / "error.txt").unlink(missing_ok=True)
+
+    def fail(self, reason: str) -> None:
+        """Write down why the job failed; it will be tried again."""
+        files.write_text(self.folder.path / "error.txt", reason + "\n")
+
+    def close(self) -> None:
+        """Let the job go."""
+        self._rows.close()
+        os.close(self._lock)
+
+
+class Store:
+    """All jobs under one folder."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder).expanduser().resolve()
+        self.jobs = self.folder / "jobs"
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def require_writable(self) -> None:
+        """Raise SettingError if nothing can be written here."""
+        try:
+            self.jobs.mkdir(parents=True, exist_ok=True)
+            probe = self.jobs / f".writable.{os.getpid()}"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as problem:
+            raise SettingError(f"store={self.folder} cannot be written ({problem.strerror}): choose another") from None
+
+    def folders(self) -> list[JobFolder]:
+        """Every job in the store, finished or not, in order of name."""
+        if not self.jobs.is_dir():
+            return []
+        return [JobFolder(p) for p in sorted(self.jobs.iterdir()) if (p / "job.json").exists()]
+
+    def find(self, ids: Iterable[str]) -> dict[str, JobFolder]:
+        """The finished jobs that hold these runs, by run."""
+        wanted, found = set(ids), {}
+        for folder in self.folders():
+            if folder.finished:
+                found |= {run["run"]: folder for run in self._describe(folder)["runs"] if run["run"] in wanted}
+        return found
+
+    def unfinished(self) -> list[tuple[JobFolder, list[str]]]:
+        """Jobs that were begun and have a checkpoint, with the identities of their runs in order."""
+        begun = [f for f in self.folders() if f.started and not f.finished]
+        return [(f, [run["run"] for run in self._describe(f)["runs"]]) for f in begun]
+
+    def _describe(self, folder: JobFolder) -> dict[str, Any]:
+        name = folder.path.name
+        if name not in self._known:
+            self._known[name] = folder.describe()
+        return self._known[name]
+
+    def claim(self, job: Job) -> Claim | None:
+        """Take a job for this process.
+
+        None if another process holds it, or holds or has finished any of its runs in a job of another shape: look at the
+        store again then.
+        """
+        mine = {run.id for run in job.runs}
+        with _locked(self.folder / "lock"):
+            for folder in self.folders():
+                if folder.path.name in self._known and self._known[folder.path.name].get("finished"):
+                    continue
+                about = self._describe(folder)
+                about["finished"] = folder.finished
+                overlaps = any(run["run"] in mine for run in about["runs"])
+                if overlaps and (about["finished"] or (folder.path.name != job.id and _held(folder.path / "lock"))):
+                    return None
+            folder = JobFolder(self.jobs / job.id)
+            folder.path.mkdir(parents=True, exist_ok=True)
+            lock = _try_lock(folder.path / "lock")
+            if lock is None:
+                return None
+            files.write_json(folder.path / "provenance.json", provenance.describe(job.experiment.device), indent=1)
+            files.write_json(folder.path / "job.json", job.describe())
+            return Claim(folder, lock)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of the store: only for the moments in which a job is chosen."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _try_lock(path: Path) -> int | None:
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _held(path: Path) -> bool:
+    """Whether a living process holds this lock."""
+    handle = _try_lock(path)
+    if handle is None:
+        return True
+    os.close(handle)
+    return False

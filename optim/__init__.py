@@ -1,0 +1,43 @@
+"""Update rules, schedules and batch-size rules: pure functions of tensors.
+
+`rule("adagrad", eps=1e-8)` gives the rule itself; `torch_optimizer("adagrad")` gives it as a `torch.optim.Optimizer`.
+"""
+
+from typing import Any
+
+from optim import catalogue, settings
+from optim.rule import Rule
+from optim.settings import SettingError
+
+__all__ = ["Rule", "SettingError", "names", "rule", "torch_optimizer"]
+
+
+def names() -> list[str]:
+    """Names of all update rules."""
+    return catalogue.names("optim.rules")
+
+
+def rule(name: str, **values: Any) -> Rule:
+    """The update rule `name` (see `names`) with these settings. Raises SettingError for a bad name, key or value."""
+    cls = catalogue.find("optim.rules", name, "optimizer")
+    made: Rule = settings.build(cls, expand_aliases(cls, values), name)
+    return made
+
+
+def expand_aliases(cls: type[Rule], values: dict[str, Any], where: str = "") -> dict[str, Any]:
+    """Replace keywords of `torch.optim` that stand for several settings, such as betas=(0.9, 0.999)."""
+    expanded = dict(values)
+    for alias, targets in cls.aliases.items():
+        if alias in expanded:
+            parts = expanded.pop(alias)
+            if not isinstance(parts, list | tuple) or len(parts) != len(targets):
+                raise SettingError(f"{where or cls.__name__}: {alias} must be {len(targets)} numbers, not {parts!r}")
+            expanded.update(zip(targets, parts, strict=True))
+    return expanded
+
+
+def torch_optimizer(name: str) -> type[Any]:
+    """The update rule `name` as a class of `torch.optim.Optimizer`: `torch_optimizer("adagrad")(params, lr=0.1)`."""
+    from optim.torch_adapter import optimizer_class
+
+    return optimizer_class(name, catalogue.find("optim.rules", name, "optimizer"))

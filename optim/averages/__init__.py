@@ -1,0 +1,1 @@
+"""Averages of iterates, one file each."""

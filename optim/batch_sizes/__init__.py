@@ -1,0 +1,1 @@
+"""Batch-size rules, one file each."""

@@ -1,0 +1,1 @@
+"""Update rules, one file each. A rule is chosen by the name of its file."""
