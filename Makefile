@@ -10,7 +10,7 @@ STAMP := .venv/.stamp
 arguments = $(if $(PAPER),'paper=$(PAPER)') $(if $(SCALE),'scale=$(SCALE)') $(if $(CLAIM),'claim=$(CLAIM)') \
 	$(if $(SETTINGS),'settings=$(SETTINGS)') $(if $(PLAN),plan=true)
 # What `make clean` removes; all of it is ignored by git.
-leftovers = $(wildcard .cache outputs multirun results/local results/runs .mypy_cache .pytest_cache .ruff_cache \
+leftovers = $(wildcard .cache outputs multirun results/local .mypy_cache .pytest_cache .ruff_cache \
 	.import_linter_cache)
 bytecode = find . \( -name .git -o -name .venv -o -name results \) -prune -o -name __pycache__
 
@@ -45,7 +45,7 @@ sweep: $(STAMP) ## a Hydra multirun of your own: make sweep ARGS="task=... optim
 	@$(if $(ARGS),,echo 'Say what to sweep: make sweep ARGS="task=logistic/a9a optimizer=sgd,adagrad,adam lanes.lr=[0.01,0.1,1]"' >&2; exit 1)
 	@set -f; $(RUN) experiments.run -m $(ARGS)
 
-data: $(STAMP) ## fetch the real data sets and verify them; SETS="a9a mnist" fetches some
+data: $(STAMP) ## fetch the real data sets and verify them; SETS="libsvm/a9a libsvm/a4a" fetches some
 	@$(RUN) data.fetch $(if $(SETS),--sets $(SETS))
 
 dashboard: ## look at the curves
@@ -72,7 +72,7 @@ format: $(STAMP) ## format the code and mend what the linter can
 bench: $(STAMP) ## time lanes against one process per point
 	@$(RUN) benchmarks.lanes
 
-clean: ## list and remove caches, results/local and the stored runs in results/runs
+clean: ## list and remove caches and results/local (the runs in results/runs are kept)
 	@$(bytecode) -print | sed 's/^/removes /'
 	@$(if $(leftovers),du -sh $(leftovers) | sed 's/^/removes /')
 	@$(bytecode) -prune -exec rm -rf {} +

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from data.compression import SUFFIXES, strip_suffix
-from data.errors import DataError
+from data.errors import DataError, MissingData
 from data.registry import Entry
 
 DOWNLOADS = Path(__file__).resolve().parent / "downloads"
@@ -44,7 +44,7 @@ def find(entry: Entry) -> Path:
     where = folder()
     path = find_in(where, entry.file)
     if path is None:
-        raise DataError(f"the data set {entry.name} is missing: no {entry.file} in {where}; {remedy(entry)}")
+        raise MissingData(f"the data set {entry.name} is missing: no {entry.file} in {where}; {remedy(entry)}")
     return path
 
 

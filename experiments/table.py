@@ -16,34 +16,38 @@ def load(store: Store, only: set[str] | None = None) -> "pandas.DataFrame":
     """
     import pandas as pd
 
-    frames = [frame for folder in store.folders() for frame in _frames(folder, only)]
+    frames = [frame for folder in store.folders() if (frame := _frame(folder, only)) is not None]
     if not frames:
         return pd.DataFrame(columns=["run", "status", "seed", "step", "examples", "seconds", "metric", "value"])
     return pd.concat(frames, ignore_index=True)
 
 
-def _frames(folder: JobFolder, only: set[str] | None) -> "list[pandas.DataFrame]":
+def _frame(folder: JobFolder, only: set[str] | None) -> "pandas.DataFrame | None":
+    """The rows of one job."""
     import pandas as pd
 
     about = folder.describe()
-    lanes = [(lane, run) for lane, run in enumerate(about["runs"]) if only is None or run["run"] in only]
+    runs = about["runs"]
+    lanes = [lane for lane, run in enumerate(runs) if only is None or run["run"] in only]
     if not lanes:
-        return []
+        return None
     ended = folder.result()["runs"] if folder.finished else {}
-    measured: dict[int, list[tuple[Any, ...]]] = {lane: [] for lane, _ in lanes}
-    for row in folder.rows():
-        for metric, values in row.get("metrics", {}).items():
-            for lane, _ in lanes:
-                if values[lane] is not None:
-                    measured[lane].append((row["step"], row["examples"], row["seconds"], metric, values[lane]))
-    frames = []
-    for lane, run in lanes:
-        frame = pd.DataFrame(measured[lane], columns=["step", "examples", "seconds", "metric", "value"])
-        frame["seconds"] = frame["seconds"].astype(float)
-        hyper = {about["hyper_prefix"] + k: v for k, v in run["hyper"].items()}
-        status = ended.get(run["run"], {}).get("status", "unfinished")
-        fixed = {"run": run["run"], "status": status, **about["columns"], **hyper, "seed": run["seed"]}
-        for position, (name, value) in enumerate(fixed.items()):
-            frame.insert(position, name, value)
-        frames.append(frame)
-    return frames
+    measured = [
+        (lane, row["step"], row["examples"], row["seconds"], metric, values[lane])
+        for row in folder.rows()
+        for metric, values in row.get("metrics", {}).items()
+        for lane in lanes
+        if values[lane] is not None
+    ]
+    rows = pd.DataFrame(measured, columns=["lane", "step", "examples", "seconds", "metric", "value"])
+    rows["seconds"] = rows["seconds"].astype(float)
+    lane = rows.pop("lane").to_numpy(dtype=int)
+    prefix = about["hyper_prefix"]
+    own = pd.DataFrame({prefix + name: [run["hyper"][name] for run in runs] for name in runs[0]["hyper"]})
+    own.insert(0, "run", [run["run"] for run in runs])
+    own.insert(1, "status", [ended.get(run["run"], {}).get("status", "unfinished") for run in runs])
+    own["seed"] = [run["seed"] for run in runs]
+    fixed = pd.DataFrame(about["columns"], index=rows.index)
+    parts = [own.iloc[lane].reset_index(drop=True), fixed, rows]
+    joined = pd.concat(parts, axis=1)
+    return joined.loc[:, ~joined.columns.duplicated()]

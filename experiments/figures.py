@@ -1,0 +1,96 @@
+"""One look for all figures: a method keeps its colour and marker in every paper."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMN = 3.4  # inches: one column of a printed paper
+_RATIO = 0.75
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+_COLORS = {
+    "black": "#000000",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "blue": "#0072B2",
+    "red": "#D55E00",
+    "pink": "#CC79A7",
+    "grey": "#7F7F7F",
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a method is drawn."""
+
+    color: str
+    marker: str
+    line: str = "-"
+
+
+_STYLES = {
+    "sgd": Style(_COLORS["blue"], "o"),
+    "sgd, 1/sqrt(t)": Style(_COLORS["sky"], "v", "--"),
+    "adagrad": Style(_COLORS["red"], "s"),
+    "adagrad_norm": Style(_COLORS["orange"], "D"),
+    "adam": Style(_COLORS["green"], "^"),
+}
+_OTHERS = (Style(_COLORS["pink"], "P"), Style(_COLORS["grey"], "X"), Style(_COLORS["black"], "*"))
+
+
+def style(method: str) -> Style:
+    """The look of a method; methods without one of their own get one that depends on the name alone."""
+    return _STYLES.get(method) or _OTHERS[sum(method.encode()) % len(_OTHERS)]
+
+
+def use() -> None:
+    """Set up matplotlib: no display, embedded fonts, the sizes of print."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams.update(
+        {
+            "pdf.fonttype": 42,
+            "ps.fonttype": 42,
+            "font.size": 8,
+            "axes.titlesize": 8,
+            "axes.labelsize": 8,
+            "xtick.labelsize": 7,
+            "ytick.labelsize": 7,
+            "legend.fontsize": 7,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#E5E5E5",
+            "grid.linewidth": 0.5,
+            "lines.linewidth": 1.2,
+            "savefig.bbox": "tight",
+            "savefig.dpi": 200,
+            "svg.hashsalt": "anisotropy",
+        }
+    )
+
+
+def size(columns: int = 1, ratio: float = _RATIO) -> tuple[float, float]:
+    """Width and height in inches of a figure over one or two columns; `ratio` is height by width of one column."""
+    width = COLUMN if columns == 1 else 2 * COLUMN + 0.25
+    return width, COLUMN * ratio
+
+
+def label_lines(axis: Any) -> None:
+    """A legend without a frame: the lines of comparisons cross, so labels beside them would not be read."""
+    axis.legend(frameon=False, handlelength=1.8)
+
+
+def save(figure: "Figure", caption: str, path: Path) -> None:
+    """Write `path`.pdf and `path`.png, and the caption beside them as `path`.txt. No dates are written."""
+    import matplotlib.pyplot as plt
+
+    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None, "Producer": None})
+    figure.savefig(path.with_suffix(".png"), metadata={"Software": None})
+    path.with_suffix(".txt").write_text(caption + "\n")
+    plt.close(figure)

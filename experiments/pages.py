@@ -1,0 +1,150 @@
+"""What a paper's reproduction leaves behind: verdicts, figures, tables and a page that holds them together."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from experiments import claims, figures, provenance, table
+from experiments.claims import Verdict
+from experiments.protocol import Outcome
+from experiments.session import Session
+from experiments.spec import digest
+
+_CURVE_POINTS = 16
+
+
+def write(
+    folder: Path,
+    about: ModuleType,
+    scale: str,
+    verdicts: Sequence[Verdict],
+    studies: Mapping[str, ModuleType],
+    configured: Mapping[str, Any],
+    found: Mapping[str, Any],
+    session: Session,
+) -> None:
+    """Write everything to `folder`: verdicts.json, README.md, and for each study its figure, runs and curves."""
+    figures.use()
+    folder.mkdir(parents=True, exist_ok=True)
+    origin = {**provenance.describe(), "settings": {k: asdict(v) for k, v in configured.items()}}
+    origin["data"] = _data(session)
+    origin["runs"] = {"number": len(session.asked), "digest": digest(sorted(session.asked))[:20]}
+    captions = {}
+    for name, study in studies.items():
+        figure, captions[name] = study.draw(found[name], configured[name])
+        figures.save(figure, captions[name], folder / name)
+        if isinstance(found[name], Outcome):
+            _write_runs(found[name], folder / f"{name}.runs.csv")
+            _write_curves(found[name], session, folder / f"{name}.curves.csv")
+    claims.write(verdicts, folder / "verdicts.json", origin)
+    (folder / "README.md").write_text(_page(about, scale, verdicts, captions, origin))
+
+
+def verdict_lines(verdicts: Sequence[Verdict]) -> str:
+    """The verdicts as the command line shows them."""
+    lines = []
+    for v in verdicts:
+        held, tested = v.share
+        lines.append(f"{v.claim} {v.answer}: {v.sentence}")
+        lines.append(f"   {v.statistic}: {_interval(v)}; wanted: {v.threshold}")
+        lines += [f"   {remark}" for remark in v.remarks]
+        lines.append(f"   holds in {held} of {tested} arms; deciding choice: {v.deciding}")
+    return "\n".join(lines)
+
+
+def _interval(v: Verdict) -> str:
+    def shown(x: float | None) -> str:
+        return "no bound" if x is None else f"{x:.3g}"
+
+    return f"{shown(v.value)} [{shown(v.low)}, {shown(v.high)}], n = {v.n}"
+
+
+def _data(session: Session) -> dict[str, str]:
+    """Digest of the data of every task that was run."""
+    tasks = {run.experiment.choices.get("task", "task"): run.experiment.task for run in session.asked.values()}
+    return {name: task.content().get("data", "") for name, task in sorted(tasks.items())}
+
+
+def _write_runs(outcome: Outcome, path: Path) -> None:
+    """One row for each run: what it was for, and the final value of each readout."""
+    keys = [c for c in outcome.fresh.columns if c not in ("readout", "value", "edge")]
+    rows: dict[str, dict[str, Any]] = {}
+    for purpose, part in (("tuning", outcome.tuning), ("fresh", outcome.fresh)):
+        for row in part.to_dict(orient="records"):
+            kept = rows.setdefault(row["run"], {"purpose": purpose, **{k: row[k] for k in keys}})
+            kept[f"{row['readout']} value"] = f"{row['value']:.6g}"
+    with path.open("w", newline="") as handle:
+        fields = list(dict.fromkeys(key for row in rows.values() for key in row))
+        writer = csv.DictWriter(handle, fields, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows.values())
+
+
+def _write_curves(outcome: Outcome, session: Session, path: Path) -> None:
+    """Thinned curves of the fresh runs: geometric mean and range of the gap over seeds, against examples."""
+    fresh = outcome.fresh
+    rows = table.load(session.store, only=set(fresh.run))
+    metrics = {"last": "gap", "average": "average/gap"}
+    labels = [c for c in fresh.columns if c not in ("seed", "run", "value", "edge")]
+    joined = rows[["run", "step", "examples", "metric", "value"]].merge(fresh[[*labels, "run"]], on="run")
+    joined = joined[joined.metric == joined.readout.map(metrics)]
+    short = [c for c in labels if c not in ("examples", "steps", "batch_size")] if "examples_x" in joined else labels
+    joined = joined.rename(columns={"examples_x": "seen"})
+    grouped = joined.groupby([*short, "step", "seen"], sort=False)["value"]
+    summary = grouped.agg(
+        gap=lambda v: f"{np.exp(np.log(v.clip(lower=1e-12)).mean()):.4g}",
+        low=lambda v: f"{v.min():.4g}",
+        high=lambda v: f"{v.max():.4g}",
+        seeds="size",
+    ).reset_index()
+    thin = summary.groupby(short, sort=False, group_keys=False)[summary.columns.tolist()].apply(_thinned)
+    thin.to_csv(path, index=False, lineterminator="\n")
+
+
+def _thinned(curve: Any) -> Any:
+    picks = np.unique(np.linspace(0, len(curve) - 1, _CURVE_POINTS).round().astype(int))
+    return curve.iloc[picks]
+
+
+def _page(
+    about: ModuleType, scale: str, verdicts: Sequence[Verdict], captions: Mapping[str, str], origin: Mapping[str, Any]
+) -> str:
+    parts = [f"# {about.TITLE}: {scale}", f"{about.SOURCE}. Written by `make reproduce-paper`; do not edit.", ""]
+    parts += ["| claim | verdict | statistic (95% interval) | wanted | holds in | mark |", "|---|---|---|---|---|---|"]
+    for v in verdicts:
+        held, tested = v.share
+        cells = [f"{v.claim}: {v.sentence}", f"**{v.answer}**", f"{v.statistic}: {_interval(v)}", v.threshold]
+        parts.append("| " + " | ".join([*cells, f"{held} of {tested} arms", f"[{v.mark}]"]) + " |")
+    for name, caption in captions.items():
+        parts += ["", f"![{name}]({name}.png)", "", caption]
+    for v in verdicts:
+        parts += ["", f"## {v.claim}", "", *[f"- {remark}" for remark in v.remarks]]
+        parts += ["", f"Arms (deciding choice: {v.deciding}):", "", _markdown(v.arms)]
+    if verdicts and verdicts[0].cells:
+        parts += ["", "## Cells of the main arm", "", _markdown(verdicts[0].cells)]
+    commit, libraries = origin["commit"], ", ".join(f"{k} {w}" for k, w in origin["libraries"].items())
+    parts += ["", f"Commit {commit}; {origin['processor']}, {origin['threads']} threads; {libraries}.", ""]
+    return "\n".join(parts)
+
+
+def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = list(rows[0])
+
+    def shown(value: Any) -> str:
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    lines += ["| " + " | ".join(shown(row[name]) for name in names) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def read_verdicts(path: Path) -> list[dict[str, Any]]:
+    """Verdicts that `write` wrote."""
+    kept: list[dict[str, Any]] = json.loads(path.read_text())["verdicts"]
+    return kept

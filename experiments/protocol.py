@@ -1,0 +1,144 @@
+"""The protocol that every comparison uses: tune on some seeds, measure on others.
+
+For each cell (a task, a method, a batch size ...) every learning rate of a grid is run on the tuning seeds; the rate with
+the lowest mean of the final metric is picked, a rate that diverged on any seed counting as infinitely bad; while the pick
+is at an edge of the grid, the grid is extended there; the pick is then run on fresh seeds, and only those are reported.
+Several readouts of the same runs (the last and the averaged iterate) are tuned separately.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from experiments import config
+from experiments.spec import Experiment, Run
+
+if TYPE_CHECKING:
+    import pandas
+
+Finals = Mapping[str, Mapping[str, float | None]]
+"""Last metrics of finished runs by run; of a diverged run, nothing."""
+Complete = Callable[[Sequence[Run], str], Finals]
+"""Makes sure that runs are in the store and returns their last metrics; the text says what they are for."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is tuned on its own.
+
+    labels: what the tables show. words: overrides that describe it, all but learning rate, seed and record. grid: the
+    learning rates to begin with, in increasing order. readouts: metric by name of the readout.
+    """
+
+    labels: dict[str, Any]
+    words: tuple[str, ...]
+    grid: tuple[float, ...]
+    readouts: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Seeds and grids. extend_by: rates added beyond an edge at a time; extensions: how often at most."""
+
+    tuning_seeds: tuple[int, ...]
+    fresh_seeds: tuple[int, ...]
+    factor: float
+    extend_by: int = 3
+    extensions: int = 12
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Two tables, one row for each run and readout: labels, readout, lr, seed, run, steps, value (inf: diverged).
+
+    `tuning` has also `picked`; `fresh` has also `edge` (the pick sits on the edge of its grid, so it is no optimum).
+    """
+
+    tuning: "pandas.DataFrame"
+    fresh: "pandas.DataFrame"
+
+
+def measure(cells: Sequence[Cell], protocol: Protocol, complete: Complete) -> Outcome:
+    """Carry out the protocol for all cells at once. Raises SettingError or DataError before any work is done."""
+    import pandas as pd
+
+    tuned = [_Tuning(cell, protocol) for cell in cells]
+    for attempt in range(protocol.extensions + 1):
+        finals = complete([run for t in tuned for run in t.runs()], "tuning" if not attempt else f"wider grids, {attempt}")
+        for t in tuned:
+            t.take(finals)
+        if attempt == protocol.extensions or not any([t.extend(protocol) for t in tuned]):
+            break
+    fresh = [t.fresh(protocol) for t in tuned]
+    finals = complete([run for runs in fresh for of_readout in runs.values() for run in of_readout], "fresh seeds")
+    rows = []
+    for t, runs in zip(tuned, fresh, strict=True):
+        for readout, of_readout in runs.items():
+            edge = t.at_edge(readout)
+            rows += [{**t.row(run, readout, finals), "edge": edge} for run in of_readout]
+    return Outcome(pd.DataFrame([row for t in tuned for row in t.rows()]), pd.DataFrame(rows))
+
+
+class _Tuning:
+    """One cell while it is tuned."""
+
+    def __init__(self, cell: Cell, protocol: Protocol) -> None:
+        self.cell, self.grid, self.seeds = cell, sorted(cell.grid), protocol.tuning_seeds
+        self.tuning = _experiment((*cell.words, "record=ends"))
+        self.measured = _experiment((*cell.words, "record=log"))
+        self.finals: Finals = {}
+
+    def runs(self) -> list[Run]:
+        return [_run(self.tuning, seed, lr) for seed in self.seeds for lr in self.grid]
+
+    def take(self, finals: Finals) -> None:
+        self.finals = {run.id: finals[run.id] for run in self.runs()}
+
+    def score(self, lr: float, readout: str) -> float:
+        """Mean of the final metric over the tuning seeds."""
+        values = [self.value(_run(self.tuning, seed, lr), readout, self.finals) for seed in self.seeds]
+        return math.fsum(values) / len(values)
+
+    def value(self, run: Run, readout: str, finals: Finals) -> float:
+        found = finals[run.id].get(self.cell.readouts[readout])
+        return math.inf if found is None else found
+
+    def pick(self, readout: str) -> float:
+        """The rate with the lowest mean; of equal ones the smallest."""
+        return min(self.grid, key=lambda lr: (self.score(lr, readout), lr))
+
+    def at_edge(self, readout: str) -> bool:
+        return self.pick(readout) in (self.grid[0], self.grid[-1])
+
+    def extend(self, protocol: Protocol) -> bool:
+        """Widen the grid where a pick is at its edge; False if none is."""
+        low, high = self.grid[0], self.grid[-1]
+        picks = {self.pick(readout) for readout in self.cell.readouts}
+        steps = range(1, protocol.extend_by + 1)
+        added = [low / protocol.factor**k for k in steps] if low in picks else []
+        added += [high * protocol.factor**k for k in steps] if high in picks else []
+        self.grid = sorted([*self.grid, *added])
+        return bool(added)
+
+    def fresh(self, protocol: Protocol) -> dict[str, list[Run]]:
+        return {r: [_run(self.measured, s, self.pick(r)) for s in protocol.fresh_seeds] for r in self.cell.readouts}
+
+    def row(self, run: Run, readout: str, finals: Finals) -> dict[str, Any]:
+        value = self.value(run, readout, finals)
+        return {**self.cell.labels, "readout": readout, "lr": run.hyper["lr"], "seed": run.seed, "run": run.id, "value": value}
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {**self.row(run, readout, self.finals), "picked": run.hyper["lr"] == self.pick(readout)}
+            for readout in self.cell.readouts
+            for run in self.runs()
+        ]
+
+
+def _experiment(words: tuple[str, ...]) -> Experiment:
+    return config.request(list(words)).runs[0].experiment
+
+
+def _run(experiment: Experiment, seed: int, lr: float) -> Run:
+    return Run(experiment, seed, {**experiment.hyper(), "lr": lr})

@@ -1,0 +1,124 @@
+"""Intervals and verdicts.
+
+Comparisons are paired by seed and made on logarithms; intervals are Student's t, medians by order statistics. A verdict
+needs at least five seeds: with fewer it is never "holds" or "fails".
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95
+LEAST_SEEDS = 5
+
+Answer = Literal["holds", "fails", "inconclusive", "not testable at this scale"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate from n independent samples, with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def mean_interval(samples: Sequence[float], level: float = LEVEL) -> Interval:
+    """The mean with Student's t interval. One sample, or one that is not finite, gives an interval without bounds."""
+    values = np.asarray(samples, dtype=float)
+    n = len(values)
+    if n == 0:
+        return Interval(math.nan, -math.inf, math.inf, 0)
+    mean = float(values.mean())
+    if n == 1 or not np.isfinite(values).all():
+        return Interval(mean, -math.inf, math.inf, n)
+    half = float(stats.t.ppf(0.5 + level / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
+    return Interval(mean, mean - half, mean + half, n)
+
+
+def paired_ratio(numerator: Sequence[float], denominator: Sequence[float], level: float = LEVEL) -> Interval:
+    """The geometric mean of numerator_i / denominator_i, with the t interval of the mean of its logarithm.
+
+    Raises ValueError for lists of different lengths or values that are not positive.
+    """
+    top, bottom = np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
+    if top.shape != bottom.shape:
+        raise ValueError(f"paired samples must be equally many, not {top.size} and {bottom.size}")
+    if not ((top > 0) & (bottom > 0)).all():
+        raise ValueError("ratios need positive values")
+    with np.errstate(invalid="ignore"):  # inf - inf: both methods diverged
+        logs = mean_interval(np.log(top) - np.log(bottom), level)
+    return Interval(*(_exp(x) for x in (logs.value, logs.low, logs.high)), logs.n)
+
+
+def median_interval(samples: Sequence[float], level: float = LEVEL) -> Interval:
+    """The median with the interval between two order statistics that covers it with at least this confidence.
+
+    Too few samples for that (fewer than six at 95%) give an interval without bounds.
+    """
+    values = np.sort(np.asarray(samples, dtype=float))
+    n = len(values)
+    if n == 0:
+        return Interval(math.nan, -math.inf, math.inf, 0)
+    below = int(stats.binom.ppf((1 - level) / 2, n, 0.5))  # the most that may lie outside on either side
+    middle = float(np.median(values))
+    if below == 0:
+        return Interval(middle, -math.inf, math.inf, n)
+    return Interval(middle, float(values[below - 1]), float(values[n - below]), n)
+
+
+def decide(interval: Interval, at_least: float, seeds: int | None = None) -> Answer:
+    """Is the quantity at least the threshold? "holds" if the whole interval is, "fails" if none of it is.
+
+    seeds: independent repetitions behind the interval, its n by default.
+    """
+    enough = (interval.n if seeds is None else seeds) >= LEAST_SEEDS
+    if enough and interval.low >= at_least:
+        return "holds"
+    if enough and interval.high < at_least:
+        return "fails"
+    return "inconclusive"
+
+
+def decide_share(answers: Sequence[Answer], at_least: float) -> tuple[Answer, Interval]:
+    """Do at least this share of the cases hold, whatever the inconclusive ones turn out to be?
+
+    The interval runs from the share that holds to the share that does not fail.
+    """
+    if not answers:
+        return "not testable at this scale", Interval(math.nan, 0.0, 1.0, 0)
+    n = len(answers)
+    sure, failed = answers.count("holds"), answers.count("fails")
+    interval = Interval(sure / n, sure / n, (n - failed) / n, n)
+    if interval.low >= at_least:
+        return "holds", interval
+    return ("fails" if interval.high < at_least else "inconclusive"), interval
+
+
+def all_of(answers: Sequence[Answer]) -> Answer:
+    """One answer from several that must all hold: cases that cannot be tested do not count."""
+    tested = [a for a in answers if a != "not testable at this scale"]
+    if not tested:
+        return "not testable at this scale"
+    if "fails" in tested:
+        return "fails"
+    return "inconclusive" if "inconclusive" in tested else "holds"
+
+
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
+    """Spearman's rank correlation; NaN if either is constant or there are fewer than three points."""
+    if len(x) < 3 or len(set(x)) == 1 or len(set(y)) == 1:
+        return math.nan
+    return float(stats.spearmanr(x, y).statistic)
+
+
+def _exp(x: float) -> float:
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
