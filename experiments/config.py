@@ -1,6 +1,8 @@
 """From the words of a command line to runs: composed by Hydra, checked against the components' own fields."""
 
+import copy
 import dataclasses
+import functools
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from experiments import components, overrides, recording
@@ -83,11 +86,27 @@ def request(words: list[str]) -> Request:
 
 
 def composed(words: list[str]) -> tuple[DictConfig, Mapping[str, str]]:
-    """The configuration of these overrides as Hydra composes it, and the names that its parts were chosen by."""
+    """The configuration of these overrides as Hydra composes it, and the names that its parts were chosen by.
+
+    Choices of parts are composed by Hydra, once; plain values are then set, as Hydra sets them.
+    """
     register()
     normal = normalise(words)
-    with overrides.one_sentence(), initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("run", overrides=normal, return_hydra_config=True)
+    with overrides.one_sentence():
+        values = [w for w in normal if overrides.is_value(w)]
+        base, chosen = _base(tuple(w for w in normal if w not in values))
+        config = copy.deepcopy(base)
+        for value in OverridesParser.create().parse_overrides(values):
+            if value.is_sweep_override():
+                raise SettingError(f"'{value.input_line}' gives several values: sweep over them with -m, or quote the text")
+            OmegaConf.update(config, value.key_or_group, value.value(), merge=True, force_add=True)
+    return config, chosen
+
+
+@functools.lru_cache(maxsize=256)
+def _base(normal: tuple[str, ...]) -> tuple[DictConfig, Mapping[str, str]]:
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("run", overrides=list(normal), return_hydra_config=True)
     chosen = dict(config.hydra.runtime.choices)
     with open_dict(config):
         del config["hydra"]

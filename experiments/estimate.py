@@ -1,6 +1,5 @@
 """How long jobs take and how much disk they need, measured on a few of their own steps."""
 
-import dataclasses
 import json
 import time
 from collections.abc import Sequence
@@ -9,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
+from experiments import recording
 from experiments.job import Job
 from experiments.loop import Loop
-from experiments.spec import Budget
 
-_STEPS = 10
+_WARM, _STEPS = 3, 30
 _PATIENCE = 10.0  # seconds for measuring; jobs beyond it are taken to be like those before
 
 
@@ -29,14 +28,14 @@ class _Nowhere:
     """A sink that counts and forgets."""
 
     def __init__(self) -> None:
-        self.row_bytes, self.rows, self.checkpoint_bytes = 0, 0, 0
+        self.row_bytes, self.rows = 0, 0
 
     def append(self, row: dict[str, Any]) -> None:
         self.rows += 1
         self.row_bytes += len(json.dumps(row))
 
     def save(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        self.checkpoint_bytes = sum(t.nbytes for t in tensors.values()) + 1000
+        """Not called: an estimate is over before a checkpoint is due."""
 
     def load(self) -> None:
         return None
@@ -54,24 +53,25 @@ def cost(jobs: Sequence[Job]) -> Cost:
 
 
 def _measure(job: Job) -> Cost:
-    from experiments import recording
-
     e = job.experiment
-    short = dataclasses.replace(e, budget=Budget("steps", _STEPS), record="ends")
-    sink, began = _Nowhere(), time.perf_counter()
-    loop = Loop(Job(tuple(dataclasses.replace(run, experiment=short) for run in job.runs)), sink)
-    outcome = loop.run(checkpoint_seconds=float("inf"))
-    wall = time.perf_counter() - began
-    per_example = outcome.seconds / max(outcome.examples, 1)
+    sink = _Nowhere()
+    loop = Loop(job, sink)
+    loop.advance(_WARM)
+    began, before = time.perf_counter(), loop.state.examples
+    steps = max(loop.advance(_STEPS), 1)
+    seconds, examples = time.perf_counter() - began, loop.state.examples - before
+    began = time.perf_counter()
+    loop.record()
+    per_row = time.perf_counter() - began
     training = {
-        "steps": outcome.seconds / outcome.steps * e.budget.amount,
-        "examples": per_example * e.budget.amount,
+        "steps": seconds / steps * e.budget.amount,
+        "examples": seconds / max(examples, 1) * e.budget.amount,
         "seconds": e.budget.amount,
     }[e.budget.axis]
     rows = len(recording.points(e.record, e.budget)) + 1
-    per_row = (wall - outcome.seconds) / sink.rows
     described = len(json.dumps(job.describe()))
-    return Cost(training + per_row * rows, sink.row_bytes / sink.rows * rows + sink.checkpoint_bytes + 2 * described)
+    checkpoint = sum(t.nbytes for t in loop.tensors().values()) + 1000
+    return Cost(training + per_row * rows, sink.row_bytes / sink.rows * rows + checkpoint + 2 * described)
 
 
 def duration(seconds: float) -> str:

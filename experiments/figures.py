@@ -1,8 +1,12 @@
 """One look for all figures: a method keeps its colour and marker in every paper."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from experiments.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,6 +83,43 @@ def size(columns: int = 1, ratio: float = _RATIO) -> tuple[float, float]:
     """Width and height in inches of a figure over one or two columns; `ratio` is height by width of one column."""
     width = COLUMN if columns == 1 else 2 * COLUMN + 0.25
     return width, COLUMN * ratio
+
+
+def beside(place: int, places: int) -> float:
+    """Factor on a logarithmic axis that puts one of several methods beside the others at the same value."""
+    return float(1.07 ** (2 * place - (places - 1)))
+
+
+def line_with_intervals(
+    axis: Any, points: Sequence[tuple[float, Interval]], look: Style, label: str
+) -> None:
+    """Markers with their intervals, joined by a line. Points without a finite value are left out."""
+    shown = [(x, i) for x, i in points if math.isfinite(i.value)]
+    middle = [i.value for _, i in shown]
+    low = [i.value - (i.low if math.isfinite(i.low) else i.value) for _, i in shown]
+    high = [(i.high if math.isfinite(i.high) else i.value) - i.value for _, i in shown]
+    axis.errorbar(
+        [x for x, _ in shown],
+        middle,
+        yerr=(low, high),
+        color=look.color,
+        linestyle=look.line,
+        marker=look.marker,
+        markersize=3.5,
+        elinewidth=1.0,
+        capsize=2,
+        label=label,
+        zorder=3,
+    )
+
+
+def plain_log_ticks(axis: Any) -> None:
+    """Numbers such as 0.5, 1, 2 on a logarithmic vertical axis that spans little."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def label_lines(axis: Any) -> None:

@@ -119,7 +119,7 @@ class Loop:
         """Run to the end of the budget; `progress` is told the share of the budget done, now and then."""
         saved = self.sink.load()
         if saved is None:
-            self._record()
+            self.record()
         else:
             self._restore(*saved)
         s, last_saved = self.state, time.perf_counter()
@@ -132,7 +132,7 @@ class Loop:
             if due or late:
                 self.clock.stop()
                 if due:
-                    self._record()
+                    self.record()
                 if late:
                     self._checkpoint()
                     last_saved = time.perf_counter()
@@ -142,6 +142,15 @@ class Loop:
         self.clock.stop()
         self._checkpoint()
         return Outcome(s.step, s.examples, self.clock.seconds, s.diverged_at)
+
+    @torch.no_grad()
+    def advance(self, steps: int) -> int:
+        """Take up to this many steps of the budget and nothing else: no rows, no checkpoints. Returns how many."""
+        for taken in range(steps):
+            if self._amount() >= self.e.budget.amount:
+                return taken
+            self._step()
+        return steps
 
     def _amount(self) -> float:
         """How far the run is on the axis of its budget."""
@@ -190,7 +199,8 @@ class Loop:
                 self.state.diverged_at[lane] = self.state.step
         self.alive = alive
 
-    def _record(self) -> None:
+    @torch.no_grad()
+    def record(self) -> None:
         """Evaluate every readout and write a row; None stands for lanes that have diverged."""
         s, e = self.state, self.e
         numbers = self._evaluate(self.lanes.params)
@@ -222,11 +232,14 @@ class Loop:
 
     def _checkpoint(self) -> None:
         self.state.seconds, self.state.stepper = self.clock.seconds, self.stepper.numbers()
-        tensors = {"parameters": self.lanes.flat}
-        tensors |= {f"rule/{k}": v for k, v in self.stepper.tensors().items()}
-        tensors |= {f"average/{k}": v for k, v in self.average.items()}
-        tensors |= {f"probe/{name}/{k}": v for name, state in self.following.items() for k, v in state.items()}
-        self.sink.save(tensors, dataclasses.asdict(self.state))
+        self.sink.save(self.tensors(), dataclasses.asdict(self.state))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a checkpoint holds beside numbers."""
+        kept = {"parameters": self.lanes.flat}
+        kept |= {f"rule/{k}": v for k, v in self.stepper.tensors().items()}
+        kept |= {f"average/{k}": v for k, v in self.average.items()}
+        return kept | {f"probe/{name}/{k}": v for name, state in self.following.items() for k, v in state.items()}
 
     def _restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         parts: dict[str, dict[str, Tensor]] = {"parameters": {}, "rule": {}, "average": {}, "probe": {}}

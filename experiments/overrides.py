@@ -51,6 +51,16 @@ def _one(word: str, settings: Sequence[str]) -> str:
     return f"++{key}={_quoted(key, value)}" if sign != "~" and key == "lanes" else f"{sign}{key}={_quoted(key, value)}"
 
 
+def is_value(word: str) -> bool:
+    """Whether a normalised override sets a plain value, rather than choosing or removing a part."""
+    found = _WORD.match(word)
+    return found is not None and found["sign"] in (None, "++") and not _is_choice(found["key"])
+
+
+def _is_choice(key: str) -> bool:
+    return key in components.GROUPS or "/" in key or "@" in key or key.partition(".")[0] == "hydra"
+
+
 def _quoted(key: str, value: str) -> str:
     """A path with characters that mean something to Hydra is quoted."""
     if key in _PATHS and value and value[0] not in "'\"" and re.search(r"[=,(){}\[\]:\s#%]", value):

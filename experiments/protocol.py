@@ -8,7 +8,7 @@ Several readouts of the same runs (the last and the averaged iterate) are tuned 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from experiments import config
@@ -85,8 +85,8 @@ class _Tuning:
 
     def __init__(self, cell: Cell, protocol: Protocol) -> None:
         self.cell, self.grid, self.seeds = cell, sorted(cell.grid), protocol.tuning_seeds
-        self.tuning = _experiment((*cell.words, "record=ends"))
-        self.measured = _experiment((*cell.words, "record=log"))
+        self.measured = config.request(list(cell.words)).runs[0].experiment
+        self.tuning = replace(self.measured, record="ends")
         self.finals: Finals = {}
 
     def runs(self) -> list[Run]:
@@ -134,10 +134,6 @@ class _Tuning:
             for readout in self.cell.readouts
             for run in self.runs()
         ]
-
-
-def _experiment(words: tuple[str, ...]) -> Experiment:
-    return config.request(list(words)).runs[0].experiment
 
 
 def _run(experiment: Experiment, seed: int, lr: float) -> Run:

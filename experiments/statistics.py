@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.95
 LEAST_SEEDS = 5
@@ -37,7 +37,7 @@ def mean_interval(samples: Sequence[float], level: float = LEVEL) -> Interval:
     mean = float(values.mean())
     if n == 1 or not np.isfinite(values).all():
         return Interval(mean, -math.inf, math.inf, n)
-    half = float(stats.t.ppf(0.5 + level / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
+    half = float(special.stdtrit(n - 1, 0.5 + level / 2) * values.std(ddof=1) / math.sqrt(n))
     return Interval(mean, mean - half, mean + half, n)
 
 
@@ -52,7 +52,11 @@ def paired_ratio(numerator: Sequence[float], denominator: Sequence[float], level
     if not ((top > 0) & (bottom > 0)).all():
         raise ValueError("ratios need positive values")
     with np.errstate(invalid="ignore"):  # inf - inf: both methods diverged
-        logs = mean_interval(np.log(top) - np.log(bottom), level)
+        return exp_interval(mean_interval(np.log(top) - np.log(bottom), level))
+
+
+def exp_interval(logs: Interval) -> Interval:
+    """The interval of a quantity whose logarithm has this interval."""
     return Interval(*(_exp(x) for x in (logs.value, logs.low, logs.high)), logs.n)
 
 
@@ -65,7 +69,9 @@ def median_interval(samples: Sequence[float], level: float = LEVEL) -> Interval:
     n = len(values)
     if n == 0:
         return Interval(math.nan, -math.inf, math.inf, 0)
-    below = int(stats.binom.ppf((1 - level) / 2, n, 0.5))  # the most that may lie outside on either side
+    below = 0  # order statistics that may be left out on either side
+    while special.bdtr(below, n, 0.5) <= (1 - level) / 2:
+        below += 1
     middle = float(np.median(values))
     if below == 0:
         return Interval(middle, -math.inf, math.inf, n)
@@ -114,7 +120,14 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
     """Spearman's rank correlation; NaN if either is constant or there are fewer than three points."""
     if len(x) < 3 or len(set(x)) == 1 or len(set(y)) == 1:
         return math.nan
-    return float(stats.spearmanr(x, y).statistic)
+    return float(np.corrcoef(_ranks(x), _ranks(y))[0, 1])
+
+
+def _ranks(values: Sequence[float]) -> np.ndarray:
+    """Ranks, equal values sharing the mean of theirs."""
+    _, group, counts = np.unique(np.asarray(values, dtype=float), return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[group]
 
 
 def _exp(x: float) -> float:

@@ -51,7 +51,7 @@ def minimise_logistic(signed_inputs: sparse.csr_array, l2: float) -> Optimum:
     value, gradient, _ = _objective(rows[kept], weights[kept], l2, point)
     norm, finite = float(np.linalg.norm(gradient)), kept.size == rows.shape[0]
     error = error if l2 == 0 else norm**2 / (2 * l2)  # by strong convexity
-    note = f"{how}: within {error:.1e} of the infimum, rounding apart{'' if error <= TRUSTED else ' (NOT CERTIFIED)'}."
+    note = f"{how}: within {error:.1e} of the infimum, rounding apart{' (NOT CERTIFIED)' * (error > TRUSTED)}."
     return Optimum(value, norm, finite, point if finite else None, note)
 
 
@@ -72,9 +72,8 @@ def _without_l2(rows: Rows, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray
         if not found.any():
             break
         separated, error, kept = separated + found.sum(), error + cost, np.setdiff1d(kept, active[found])
-    one_signed = rows.shape[0] - kept.size - separated
-    how = f"of {rows.shape[0]} distinct rows {one_signed} fell to one-signed columns, {separated} to other directions"
-    return kept, point, error + excess, f"Newton on {kept.size} rows ({how})"
+    how = f"{rows.shape[0] - kept.size - separated} fell to one-signed columns, {separated} to other directions"
+    return kept, point, error + excess, f"Newton on {kept.size} of {rows.shape[0]} distinct rows ({how})"
 
 
 def _merge_equal(rows: Rows) -> tuple[Rows, np.ndarray]:
@@ -123,8 +122,6 @@ def _newton(rows: Rows, weights: np.ndarray, l2: float) -> np.ndarray:
         while not trial[0] <= value + 1e-4 * length * slope + noise and length > 1e-12:
             length /= 2
             trial = _objective(rows, weights, l2, point + length * step)
-        if -slope <= noise and np.linalg.norm(trial[1]) >= norm:
-            break
         point, last, (value, gradient, curvature) = point + length * step, norm, trial
     return point
 
@@ -132,8 +129,7 @@ def _newton(rows: Rows, weights: np.ndarray, l2: float) -> np.ndarray:
 def _step(rows: Rows, curvature: np.ndarray, l2: float, gradient: np.ndarray) -> np.ndarray:
     """The Newton step, by Cholesky or, in high dimension, by conjugate gradients that sharpen as the gradient falls."""
     if gradient.size > DENSE_SIDE:
-        diagonal, size = rows.power(2).T @ curvature + l2, 2 * gradient.shape
-        diagonal[diagonal == 0] = 1
+        diagonal, size = np.maximum(rows.power(2).T @ curvature + l2, 1e-300), 2 * gradient.shape
         hessian = iterative.LinearOperator(size, lambda v: rows.T @ (curvature * (rows @ v)) + l2 * v, dtype=float)
         jacobi = iterative.LinearOperator(size, lambda v: v / diagonal, dtype=float)
         accuracy = min(0.1, float(np.linalg.norm(gradient)) ** 0.5)
@@ -164,7 +160,9 @@ def _solve(rows: Rows, weights: np.ndarray, scale: np.ndarray) -> tuple[np.ndarr
     reduced = _newton(basis, weights, 0.0)
     left, triangle = linalg.qr((r[:rank] * scale[order]).T, mode="economic")  # w / scale gets the least norm
     point = np.zeros(rows.shape[1])
-    point[order] = scale[order] * (left @ linalg.solve_triangular(triangle, reduced, trans="T"))
+    for _ in range(3):  # the second and third time for what rounding took
+        missing = basis.T @ (basis @ reduced - rows @ point)
+        point[order] += scale[order] * (left @ linalg.solve_triangular(triangle, missing, trans="T"))
     _, gradient, curvature = _objective(basis, weights, 0.0, reduced)
     spectrum, vectors = linalg.eigh((basis.T * curvature) @ basis)
     if not spectrum[0] > 1e-12 * spectrum[-1]:
@@ -187,13 +185,9 @@ def _separable(rows: Rows, guess: np.ndarray) -> tuple[np.ndarray, float]:
         return np.ones(rows.shape[0], dtype=bool), 0.0
     m, d = rows.shape
     part = sparse.csr_array(rows / abs(rows).max(axis=1).toarray().reshape(-1, 1))
-    solution: Any = optimize.linprog(
-        np.repeat([0.0, -1.0], [d, m]),
-        A_ub=sparse.hstack([-part, sparse.eye_array(m)], format="csr"),
-        b_ub=np.zeros(m),
-        bounds=[(-np.inf, np.inf)] * d + [(0, 1)] * m,
-        options={"time_limit": 600},
-    ).x
+    above = sparse.hstack([-part, sparse.eye_array(m)], format="csr")
+    cost, bounds = np.repeat([0, -1], [d, m]), [(-np.inf, np.inf)] * d + [(0, 1)] * m
+    solution: Any = optimize.linprog(cost, above, np.zeros(m), bounds=bounds, options={"time_limit": 600}).x
     found = np.zeros(m, dtype=bool) if solution is None else solution[d:] > 0.5
     if not found.any():
         return found, np.inf

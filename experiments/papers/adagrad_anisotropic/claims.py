@@ -12,6 +12,7 @@ from experiments.statistics import (
     all_of,
     decide,
     decide_share,
+    exp_interval,
     mean_interval,
     paired_ratio,
     rank_correlation,
@@ -107,7 +108,7 @@ def advantage_stays(measurements: Measurements, arm: Mapping[str, Any]) -> Judge
         largest = int(usable.batch_size.idxmax())
         with np.errstate(invalid="ignore"):
             change = mean_interval(logs[list(rows.index).index(largest)] - np.median(logs, axis=0))
-        interval = Interval(*(float(np.exp(x)) for x in (change.value, change.low, change.high)), change.n)
+        interval = exp_interval(change)
         kept.append(interval)
         answers.append("inconclusive" if rows.edge.any() else decide(interval, KEPT))
         trend = rank_correlation(list(rows.batch_size), list(rows.ratio))

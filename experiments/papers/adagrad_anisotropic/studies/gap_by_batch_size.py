@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from experiments import figures, protocol
 from experiments.protocol import Cell, Complete, Outcome, Protocol
 from experiments.sets import examples_in
-from experiments.statistics import mean_interval
+from experiments.statistics import exp_interval, mean_interval, paired_ratio
 from optim.settings import setting
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class Settings:
     batch_sizes: list[Any] = field(metadata={"doc": 'whole numbers, or "full" for the exact gradient'})
     passes: int = setting(20, minimum=1, doc="examples seen, in passes over the data: the same for every method")
     l2: list[Any] = field(metadata={"doc": 'strengths of the l2 term; "1/n" for one over the number of examples'})
-    methods: dict[str, Any] = field(metadata={"doc": "overrides by name; the first two are compared by the claims"})
+    methods: dict[str, Any] = field(metadata={"doc": "overrides by name; the last one is compared with the others"})
     readouts: dict[str, Any] = field(metadata={"doc": "metric by name of the iterate"})
     grid: dict[str, Any] = field(metadata={"doc": "first and last learning rate to begin with, by method"})
     factor: float = setting(2.0, above=1.0, doc="ratio of neighbouring learning rates")
@@ -81,43 +83,63 @@ def _cell(settings: Settings, name: str, n: int, l2: Any, batch: Any, method: st
 
 
 def draw(found: Outcome, settings: Settings) -> "tuple[Figure, str]":
-    """Gap against batch size, one panel for each set, in the main arm; and the caption."""
+    """Main arm, one column for each set: the gap against the batch size, and below it the first method's over the
+    others', paired by seed; and the caption."""
     import matplotlib.pyplot as plt
 
     fresh = found.fresh
     main = fresh[(fresh.l2 == str(settings.l2[0])) & (fresh.readout == next(iter(settings.readouts)))]
     sets = list(main["set"].unique())
+    columns = min(len(sets), 2)
     figure, axes = plt.subplots(
-        1, len(sets), figsize=figures.size(columns=min(len(sets), 2), ratio=0.72), squeeze=False, layout="constrained"
+        2,
+        len(sets),
+        figsize=figures.size(columns, ratio=1.15),
+        squeeze=False,
+        sharex="col",
+        sharey="row",
+        height_ratios=(3, 2),
+        layout="constrained",
     )
-    for axis, name in zip(axes[0], sets, strict=True):
-        _panel(axis, main[main["set"] == name], settings)
+    for (above, below), name in zip(axes.T, sets, strict=True):
+        table = main[main["set"] == name]
+        _gaps(above, table, settings)
+        _ratios(below, table, settings)
     axes[0][0].set_ylabel(r"gap $f(w_T)-f^*$")
+    axes[1][0].set_ylabel("gap ratio to AdaGrad")
     return figure, _caption(settings, sets)
 
 
-def _panel(axis: Any, table: "pandas.DataFrame", settings: Settings) -> None:
-    import numpy as np
-
-    for method in settings.methods:
-        own = table[table.method == method]
+def _gaps(axis: Any, table: "pandas.DataFrame", settings: Settings) -> None:
+    for place, method in enumerate(settings.methods):
         look = figures.style(method)
-        sizes, middle, low, high = [], [], [], []
-        for size, cell in own.groupby("batch_size"):
-            values = cell.value.to_numpy()
-            axis.plot([size] * len(values), values, "_", color=look.color, alpha=0.35, markersize=5, zorder=1)
-            interval = mean_interval(np.log(values))
-            sizes.append(size)
-            middle.append(np.exp(interval.value))
-            low.append(np.exp(interval.low))
-            high.append(np.exp(interval.high))
-        axis.fill_between(sizes, low, high, color=look.color, alpha=0.2, linewidth=0)
-        axis.plot(sizes, middle, look.line, color=look.color, marker=look.marker, markersize=4, label=method)
-    axis.set(xscale="log", yscale="log", xlabel="batch size (examples per step)")
+        points = []
+        for size, cell in table[table.method == method].groupby("batch_size"):
+            at = size * figures.beside(place, len(settings.methods))
+            axis.plot([at] * len(cell), cell.value, "_", color=look.color, alpha=0.45, markersize=4, zorder=1)
+            points.append((at, exp_interval(mean_interval(np.log(cell.value)))))
+        figures.line_with_intervals(axis, points, look, method)
+    axis.set(xscale="log", yscale="log")
     axis.set_title(f"{table['set'].iloc[0].removeprefix('logistic/')}, n = {table['examples'].iloc[0]:,}")
+    figures.label_lines(axis)
+
+
+def _ratios(axis: Any, table: "pandas.DataFrame", settings: Settings) -> None:
+    """Above 1: AdaGrad is closer to the optimum."""
+    challenger = list(settings.methods)[-1]
+    for place, method in enumerate(list(settings.methods)[:-1]):
+        points = []
+        for size, cell in table.groupby("batch_size"):
+            wide = cell.pivot(index="seed", columns="method", values="value")
+            points.append((size * figures.beside(place, len(settings.methods)), paired_ratio(wide[method], wide[challenger])))
+        figures.line_with_intervals(axis, points, figures.style(method), f"{method} / {challenger}")
+    axis.axhline(1.0, color="black", linewidth=0.8)
+    axis.axhline(1.2, color="black", linewidth=0.8, linestyle=":")
+    axis.set(xscale="log", yscale="log", xlabel="batch size (examples per step)")
     ticks = table[["batch_size", "batch"]].drop_duplicates().sort_values("batch_size")
-    axis.set_xticks(ticks.batch_size, [b if b != "full" else "full" for b in ticks.batch], rotation=45, ha="right")
+    axis.set_xticks(ticks.batch_size, [b if b != "full" else "\nfull" for b in ticks.batch])
     axis.minorticks_off()
+    figures.plain_log_ticks(axis)
     figures.label_lines(axis)
 
 
@@ -128,7 +150,9 @@ def _caption(settings: Settings, sets: list[str]) -> str:
         f"batch size ({', '.join(s.removeprefix('logistic/') for s in sets)}; binary logistic regression, l2 = {l2}, "
         f"{next(iter(settings.readouts))} iterate). Each point has its own learning rate, tuned on "
         f"{len(settings.tuning_seeds)} seeds over a grid of factor {settings.factor:g} that is widened until the best rate is "
-        f"inside it. Ticks: the {len(settings.seeds)} fresh seeds; lines: their geometric mean; bands: its 95% interval. "
+        f"inside it. Dashes: the {len(settings.seeds)} fresh seeds; markers: their geometric mean with its 95% interval, shifted "
+        "sideways so that methods do not hide each other. Below: gap of SGD over gap of AdaGrad, paired by seed; above the "
+        "dotted line (1.2) a cell counts for AdaGrad in claim A2. "
         "Sets, batch sizes, passes, grid, sampling with replacement and w_0 = 0 are our choices: the paper's own are not "
         "known. Equal examples means fewer steps at larger batches; the full batch is the exact gradient."
     )
