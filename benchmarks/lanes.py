@@ -91,7 +91,8 @@ def main() -> int:
         ok = value <= bar if at_most else value >= bar
         missed |= not ok
         spread = f"({found[name]['min']:.2f} to {found[name]['max']:.2f})"
-        print(f"{name:34s} {value:7.2f} {spread:20s} bar: {'at most' if at_most else 'at least'} {bar:g}  {'ok' if ok else 'MISSED'}")
+        wanted = f"bar: {'at most' if at_most else 'at least'} {bar:g}"
+        print(f"{name:34s} {value:7.2f} {spread:20s} {wanted}  {'ok' if ok else 'MISSED'}")
     if options.output:
         options.output.write_text(json.dumps({"ratios": found, "provenance": provenance.describe()}, indent=1) + "\n")
     return int(missed)

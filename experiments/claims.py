@@ -1,4 +1,4 @@
-"""Claims: what a paper says, as a small piece of code that reads measurements and returns a verdict with its numbers."""
+"""Claims: what a paper says, as a small piece of code that reads measurements and returns a verdict with numbers."""
 
 import json
 import math
@@ -129,7 +129,8 @@ def compare(verdicts: Sequence[Verdict], reference: Path) -> str:
     line = f"{len(here) - len(differing)} of {len(here)} verdicts match the reference"
     for v in differing:
         old = kept[v.claim]
-        line += f"; {v.claim} differs: {v.answer} here ({_number(v.value)}), {old['answer']} there ({_number(old['value'])})"
+        there = f"{old['answer']} there ({_number(old['value'])})"
+        line += f"; {v.claim} differs: {v.answer} here ({_number(v.value)}), {there}"
     fresh = [v.claim for v in verdicts if v.claim not in kept]
     return line + (f"; not in the reference: {', '.join(fresh)}" if fresh else "")
 

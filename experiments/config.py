@@ -98,7 +98,9 @@ def composed(words: list[str]) -> tuple[DictConfig, Mapping[str, str]]:
         config = copy.deepcopy(base)
         for value in OverridesParser.create().parse_overrides(values):
             if value.is_sweep_override():
-                raise SettingError(f"'{value.input_line}' gives several values: sweep over them with -m, or quote the text")
+                raise SettingError(
+                    f"'{value.input_line}' gives several values: sweep over them with -m, or quote the text"
+                )
             OmegaConf.update(config, value.key_or_group, value.value(), merge=True, force_add=True)
     return config, chosen
 
@@ -149,7 +151,9 @@ def _device(name: str) -> str:
     if device.type not in ("cpu", "cuda"):
         raise SettingError(f"device={name} is not supported: use cpu, cuda or cuda:K")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise SettingError(f"device={name} was asked for, and torch finds {torch.cuda.device_count()} GPUs: use device=cpu")
+        raise SettingError(
+            f"device={name} was asked for, and torch finds {torch.cuda.device_count()} GPUs: use device=cpu"
+        )
     return name
 
 

@@ -90,27 +90,18 @@ def beside(place: int, places: int) -> float:
     return float(1.07 ** (2 * place - (places - 1)))
 
 
-def line_with_intervals(
-    axis: Any, points: Sequence[tuple[float, Interval]], look: Style, label: str
-) -> None:
-    """Markers with their intervals, joined by a line. Points without a finite value are left out."""
-    shown = [(x, i) for x, i in points if math.isfinite(i.value)]
-    middle = [i.value for _, i in shown]
-    low = [i.value - (i.low if math.isfinite(i.low) else i.value) for _, i in shown]
-    high = [(i.high if math.isfinite(i.high) else i.value) - i.value for _, i in shown]
-    axis.errorbar(
-        [x for x, _ in shown],
-        middle,
-        yerr=(low, high),
-        color=look.color,
-        linestyle=look.line,
-        marker=look.marker,
-        markersize=3.5,
-        elinewidth=1.0,
-        capsize=2,
-        label=label,
-        zorder=3,
-    )
+def line_with_intervals(axis: Any, points: Sequence[tuple[float, Interval, bool]], look: Style, label: str) -> None:
+    """Markers with their intervals; those with True are joined by a line. Values that are not finite are left out."""
+    shown = [point for point in points if math.isfinite(point[1].value)]
+    for x, interval, _ in shown:
+        low = interval.low if math.isfinite(interval.low) else interval.value
+        high = interval.high if math.isfinite(interval.high) else interval.value
+        axis.plot([x, x], [low, high], color=look.color, linewidth=1.0, zorder=2)
+    kept = [(x, i.value) for x, i, joined in shown if joined]
+    apart = [(x, i.value) for x, i, joined in shown if not joined]
+    look_of = {"color": look.color, "marker": look.marker, "markersize": 3.5, "zorder": 3}
+    axis.plot([x for x, _ in kept], [y for _, y in kept], linestyle=look.line, label=label, **look_of)
+    axis.plot([x for x, _ in apart], [y for _, y in apart], linestyle="none", **look_of)
 
 
 def plain_log_ticks(axis: Any) -> None:

@@ -45,8 +45,7 @@ class Lanes:
         """A flat tensor (L, D) as named tensors (L, ...) that share its memory."""
         parts = flat.split([math.prod(shape) for shape in self.shapes.values()], dim=1)
         return {
-            name: part.view(self.count, *shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+            name: part.view(self.count, *shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
     def flatten(self, tensors: Params) -> Tensor:

@@ -155,7 +155,11 @@ class Loop:
     def _amount(self) -> float:
         """How far the run is on the axis of its budget."""
         axis = self.e.budget.axis
-        return self.clock.seconds if axis == "seconds" else float(self.state.step if axis == "steps" else self.state.examples)
+        return (
+            self.clock.seconds
+            if axis == "seconds"
+            else float(self.state.step if axis == "steps" else self.state.examples)
+        )
 
     def _step(self) -> None:
         s, e = self.state, self.e
@@ -218,7 +222,9 @@ class Loop:
             columns["batch_size"] = [s.size] * self.lanes.count
             columns["learning_rate"] = [lr * factor for lr in self.rates]
         dead = [at is not None for at in s.diverged_at]
-        metrics = {k: [None if d or not _finite(x) else x for x, d in zip(v, dead, strict=True)] for k, v in columns.items()}
+        metrics = {
+            k: [None if d or not _finite(x) else x for x, d in zip(v, dead, strict=True)] for k, v in columns.items()
+        }
         seconds = self.clock.seconds if self.lanes.count == 1 else None
         self.sink.append({"step": s.step, "examples": s.examples, "seconds": seconds, "metrics": metrics})
         while s.recorded < len(self.points) and self.points[s.recorded] <= self._amount():

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tqdm import tqdm
 
@@ -17,14 +17,16 @@ class Bar:
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet or not sys.stderr.isatty()
-        self._bar: tqdm[None] | None = None
+        self._bar: Any = None
         self._weights: dict[str, float] = {}
         self._base = 0.0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.close()
 

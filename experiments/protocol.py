@@ -1,8 +1,9 @@
 """The protocol that every comparison uses: tune on some seeds, measure on others.
 
-For each cell (a task, a method, a batch size ...) every learning rate of a grid is run on the tuning seeds; the rate with
-the lowest mean of the final metric is picked, a rate that diverged on any seed counting as infinitely bad; while the pick
-is at an edge of the grid, the grid is extended there; the pick is then run on fresh seeds, and only those are reported.
+For each cell (a task, a method, a batch size ...) every learning rate of a grid is run on the tuning seeds; the rate
+with the lowest mean of the final metric is picked, a rate that diverged on any seed counting as infinitely bad; while
+the pick is at an edge of the grid, the grid is extended there; the pick is then run on fresh seeds, and only those are
+reported.
 Several readouts of the same runs (the last and the averaged iterate) are tuned separately.
 """
 
@@ -65,11 +66,15 @@ def measure(cells: Sequence[Cell], protocol: Protocol, complete: Complete) -> Ou
 
     tuned = [_Tuning(cell, protocol) for cell in cells]
     for attempt in range(protocol.extensions + 1):
-        finals = complete([run for t in tuned for run in t.runs()], "tuning" if not attempt else f"wider grids, {attempt}")
+        finals = complete(
+            [run for t in tuned for run in t.runs()], "tuning" if not attempt else f"wider grids, {attempt}"
+        )
         for t in tuned:
             t.take(finals)
-        if attempt == protocol.extensions or not any([t.extend(protocol) for t in tuned]):
-            break
+        if attempt < protocol.extensions:
+            extended = [t.extend(protocol) for t in tuned]
+            if not any(extended):
+                break
     fresh = [t.fresh(protocol) for t in tuned]
     finals = complete([run for runs in fresh for of_readout in runs.values() for run in of_readout], "fresh seeds")
     rows = []
@@ -126,7 +131,14 @@ class _Tuning:
 
     def row(self, run: Run, readout: str, finals: Finals) -> dict[str, Any]:
         value = self.value(run, readout, finals)
-        return {**self.cell.labels, "readout": readout, "lr": run.hyper["lr"], "seed": run.seed, "run": run.id, "value": value}
+        return {
+            **self.cell.labels,
+            "readout": readout,
+            "lr": run.hyper["lr"],
+            "seed": run.seed,
+            "run": run.id,
+            "value": value,
+        }
 
     def rows(self) -> list[dict[str, Any]]:
         return [

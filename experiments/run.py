@@ -13,7 +13,18 @@ from experiments import config, report, runner
 from experiments.store import Store
 from optim.settings import SettingError
 
-_HYDRA_OPTIONS = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
+_HYDRA_OPTIONS = (
+    "--help",
+    "-h",
+    "--hydra-help",
+    "--version",
+    "--cfg",
+    "-c",
+    "--info",
+    "-i",
+    "--shell-completion",
+    "-sc",
+)
 
 
 @hydra.main(config_path="../configs", config_name="run", version_base="1.3")

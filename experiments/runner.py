@@ -52,7 +52,9 @@ def complete(runs: Sequence[Run], store: Store, *, checkpoint_seconds: float = 6
                 time.sleep(1.0)
     if failed:
         reason = next(iter(failed.values()))
-        raise RunFailed(f"{len(failed)} of {len(runs)} runs failed; the first: {reason} (details: {store.jobs}/*/error.txt)")
+        raise RunFailed(
+            f"{len(failed)} of {len(runs)} runs failed; the first: {reason} (details: {store.jobs}/*/error.txt)"
+        )
     _warn_of_other_code(runs, store)
 
 

@@ -9,7 +9,7 @@ from experiments.store import Store
 from optim.settings import SettingError
 
 
-class Nothing(Exception):  # noqa: N818 (no error: there is nothing to judge yet)
+class Nothing(Exception):
     """Only a plan was asked for, and it has been printed."""
 
 

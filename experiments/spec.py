@@ -93,8 +93,12 @@ class Experiment:
     def columns(self) -> dict[str, Any]:
         """The configuration, flat, as the columns of a table."""
         flat: dict[str, Any] = {**self.choices}
-        parts = {"task": self.task, "optimizer": self.optimizer, "batch_size": self.batch_size}
-        parts |= {"schedule": self.schedule, "average": self.average, **{f"probe.{k}": p for k, p in self.probes.items()}}
+        parts: dict[str, Any] = {"task": self.task, "optimizer": self.optimizer, "batch_size": self.batch_size}
+        parts |= {
+            "schedule": self.schedule,
+            "average": self.average,
+            **{f"probe.{k}": p for k, p in self.probes.items()},
+        }
         for name, part in parts.items():
             if part is not None:
                 flat.setdefault(name, type(part).__name__)

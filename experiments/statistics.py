@@ -57,7 +57,7 @@ def paired_ratio(numerator: Sequence[float], denominator: Sequence[float], level
 
 def exp_interval(logs: Interval) -> Interval:
     """The interval of a quantity whose logarithm has this interval."""
-    return Interval(*(_exp(x) for x in (logs.value, logs.low, logs.high)), logs.n)
+    return Interval(_exp(logs.value), _exp(logs.low), _exp(logs.high), logs.n)
 
 
 def median_interval(samples: Sequence[float], level: float = LEVEL) -> Interval:

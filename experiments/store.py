@@ -1,12 +1,12 @@
 """The store: one folder per job, with its runs indexed inside; nothing in it is ever unpickled.
 
-    <store>/jobs/<job>/job.json           the runs of the job and their configuration
-                      /provenance.json    code, libraries, hardware, of the process that ran it last
-                      /metrics.jsonl      rows, appended as the job goes; one value per lane and metric
-                      /checkpoint.safetensors
-                      /result.json        how each run ended; its presence means that the job is finished
-                      /error.txt          why the last attempt failed, if it did
-                      /lock               held by the process that runs the job
+<store>/jobs/<job>/job.json           the runs of the job and their configuration
+                  /provenance.json    code, libraries, hardware, of the process that ran it last
+                  /metrics.jsonl      rows, appended as the job goes; one value per lane and metric
+                  /checkpoint.safetensors
+                  /result.json        how each run ended; its presence means that the job is finished
+                  /error.txt          why the last attempt failed, if it did
+                  /lock               held by the process that runs the job
 """
 
 import contextlib
@@ -56,7 +56,7 @@ class JobFolder:
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows so far; a last line that was being written when the process died is left out."""
         try:
-            with open(self.path / "metrics.jsonl", encoding="utf-8") as lines:
+            with (self.path / "metrics.jsonl").open(encoding="utf-8") as lines:
                 for line in lines:
                     if line.endswith("\n"):
                         yield json.loads(line)
@@ -73,7 +73,7 @@ class Claim:
 
     def __init__(self, folder: JobFolder, lock: int) -> None:
         self.folder, self._lock = folder, lock
-        self._rows = open(folder.path / "metrics.jsonl", "ab")  # noqa: SIM115 (closed in close)
+        self._rows = (folder.path / "metrics.jsonl").open("ab")  # noqa: SIM115 (closed in close)
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a row and hand it to the system, so that a reader sees it."""
@@ -144,7 +144,8 @@ class Store:
 
     def find(self, ids: Iterable[str]) -> dict[str, JobFolder]:
         """The finished jobs that hold these runs, by run."""
-        wanted, found = set(ids), {}
+        wanted = set(ids)
+        found: dict[str, JobFolder] = {}
         for folder in self.folders():
             if folder.finished:
                 found |= {run["run"]: folder for run in self._describe(folder)["runs"] if run["run"] in wanted}
@@ -164,8 +165,8 @@ class Store:
     def claim(self, job: Job) -> Claim | None:
         """Take a job for this process.
 
-        None if another process holds it, or holds or has finished any of its runs in a job of another shape: look at the
-        store again then.
+        None if another process holds it, or holds or has finished any of its runs in a job of another shape: look at
+        the store again then.
         """
         mine = {run.id for run in job.runs}
         with _locked(self.folder / "lock"):

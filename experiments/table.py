@@ -1,6 +1,6 @@
 """The store as a table in long form: one row for each run, recording point and metric."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments.store import JobFolder, Store
 

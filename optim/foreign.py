@@ -52,7 +52,9 @@ class TorchOptimizer:
             module = importlib.import_module(module_name)
         except ImportError:
             raise SettingError(f"'{self.path}' needs the package {module_name}, which is not installed") from None
-        classes = {k: c for k, c in vars(module).items() if isinstance(c, type) and issubclass(c, torch.optim.Optimizer)}
+        classes = {
+            k: c for k, c in vars(module).items() if isinstance(c, type) and issubclass(c, torch.optim.Optimizer)
+        }
         if class_name not in classes:
             raise SettingError(f"{module_name} has no optimizer '{class_name}': {nearest(class_name, classes)}")
         if class_name in _REFUSED:

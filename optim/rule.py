@@ -49,7 +49,9 @@ class Rule:
         """The state before the first step: tensors by name. Stateless rules return nothing."""
         return {}
 
-    def update_tensor(self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any) -> tuple[Tensor, Tensors]:
+    def update_tensor(
+        self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any
+    ) -> tuple[Tensor, Tensors]:
         """One step: the update to add to `param`, and the new state. Nothing is changed in place."""
         raise NotImplementedError
 

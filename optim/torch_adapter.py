@@ -16,8 +16,8 @@ _TORCH_KEYS = {"weight_decay": 0.0, "maximize": False}
 class RuleOptimizer(torch.optim.Optimizer):
     """Drives one rule; made by `optim.torch_optimizer`. Its state is kept per parameter, as torch's own are.
 
-    Besides the rule's settings it takes torch's `weight_decay` (an l2 term added to the gradient) and `maximize`. A rule
-    that acts on the vector of all parameters spans all groups; groups may then differ in lr only.
+    Besides the rule's settings it takes torch's `weight_decay` (an l2 term added to the gradient) and `maximize`. A
+    rule that acts on the vector of all parameters spans all groups; groups may then differ in lr only.
     """
 
     rule_class: ClassVar[type[Rule]]
@@ -82,7 +82,9 @@ class RuleOptimizer(torch.optim.Optimizer):
         groups = [group for _, group in members]
         for name in settings.names(self.rule_class):
             if name != "lr" and len({group[name] for group in groups}) > 1:
-                raise SettingError(f"{type(self).__name__} acts on all parameters at once: groups may differ in lr only")
+                raise SettingError(
+                    f"{type(self).__name__} acts on all parameters at once: groups may differ in lr only"
+                )
         rule = self._rule(groups[0])
         params = {str(i): p for i, (p, _) in enumerate(members)}
         if any(not self.state[p] for p, _ in members):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 import data
 from experiments.tasks import optima
+from experiments.tasks.logistic_optimum import Optimum
 from experiments.tasks.task import Batch, Params, Strategy, Task
 from optim.settings import SettingError, setting
 
@@ -37,7 +38,7 @@ class LogisticRegression(Task):
         if self.features is not None and self.path is None:
             raise SettingError("task.features belongs to task.path; a registered set knows its columns")
         self._signed: Tensor | None = None
-        self._optimum: optima.Optimum | None = None
+        self._optimum: Optimum | None = None
 
     def content(self) -> dict[str, str]:
         digest = data.digest(self.data) if self.data else data.digest_file(str(self.path))
@@ -127,7 +128,7 @@ class LogisticRegression(Task):
     def optimum(self) -> float:
         return self.minimum().value
 
-    def minimum(self) -> optima.Optimum:
+    def minimum(self) -> Optimum:
         """f* with the certificate of how it was found (computed once per data set, then kept on disk)."""
         if self._optimum is None:
             about = {"data": self.content()["data"], "scale": self.scale, "features": self.features, "l2": self.l2}

@@ -32,7 +32,7 @@ def logistic(about: dict[str, Any], signed_rows: Callable[[], np.ndarray], l2: f
         CACHE.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
         temporary.write_text(json.dumps(plain))
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError:
         pass  # a cache that cannot be written costs time, not results
     return found

@@ -29,7 +29,9 @@ class AdaGrad(Rule):
     def init_tensor(self, param: Tensor, hyper: Hyper) -> Tensors:
         return {"sum": torch.zeros_like(param) + hyper["initial_accumulator_value"]}
 
-    def update_tensor(self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any) -> tuple[Tensor, Tensors]:
+    def update_tensor(
+        self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any
+    ) -> tuple[Tensor, Tensors]:
         total = torch.addcmul(state["sum"], grad, grad)
         update = grad / (total.sqrt() + c["eps"]) * c["step_size"]
         if not _positive(c["eps"]):  # 0/0 := 0

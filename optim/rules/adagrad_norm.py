@@ -12,8 +12,8 @@ from optim.settings import setting
 
 @dataclass(frozen=True, kw_only=True)
 class AdaGradNorm(Rule):
-    """`v_t = v_{t-1} + ||g_t||^2`, `w_{t+1} = w_t - lr g_t / (sqrt(v_t) + eps)`, the norm over all parameters (Ward, Wu,
-    Bottou 2019; arXiv 2402.11215, section 2).
+    """`v_t = v_{t-1} + ||g_t||^2`, `w_{t+1} = w_t - lr g_t / (sqrt(v_t) + eps)`, the norm over all parameters
+    (Ward, Wu, Bottou 2019; arXiv 2402.11215, section 2).
 
     The theory takes `v_0 > 0`. With `v_0 = 0` the first step has length lr, and eps only guards a zero gradient.
     """
@@ -27,6 +27,8 @@ class AdaGradNorm(Rule):
     def init_tensor(self, param: Tensor, hyper: Hyper) -> Tensors:
         return {"sum": param.new_zeros(()) + hyper["initial_accumulator_value"]}
 
-    def update_tensor(self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any) -> tuple[Tensor, Tensors]:
+    def update_tensor(
+        self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any
+    ) -> tuple[Tensor, Tensors]:
         total = state["sum"] + torch.dot(grad, grad)
         return grad * (-c["lr"] / (total.sqrt() + c["eps"])), {"sum": total}

@@ -42,7 +42,9 @@ class Adam(Rule):
     def init_tensor(self, param: Tensor, hyper: Hyper) -> Tensors:
         return {"mean": torch.zeros_like(param), "mean_square": torch.zeros_like(param)}
 
-    def update_tensor(self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any) -> tuple[Tensor, Tensors]:
+    def update_tensor(
+        self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any
+    ) -> tuple[Tensor, Tensors]:
         mean = state["mean"] * c["beta1"] + grad * c["one_minus_beta1"]
         square = state["mean_square"] * c["beta2"] + grad * grad * c["one_minus_beta2"]
         update = mean / (square.sqrt() / c["root"] + c["eps"]) * c["step_size"]

@@ -15,5 +15,7 @@ class SGD(Rule):
 
     lr: float = setting(0.01, minimum=0.0, lane=True, doc="learning rate")
 
-    def update_tensor(self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any) -> tuple[Tensor, Tensors]:
+    def update_tensor(
+        self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any
+    ) -> tuple[Tensor, Tensors]:
         return -c["lr"] * grad, state

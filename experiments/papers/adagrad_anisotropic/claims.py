@@ -82,9 +82,9 @@ def lower_gap(measurements: Measurements, arm: Mapping[str, Any]) -> Judgement:
     table = ratios(measurements, arm)
     answers: list[Answer] = list(table.answer)
     answer, share = decide_share(answers, SHARE)
+    sure, below, undecided = (answers.count(a) for a in ("holds", "fails", "inconclusive"))
     remarks = [
-        f"{answers.count('holds')} of {len(answers)} cells have a ratio above {BETTER} for certain, "
-        f"{answers.count('fails')} below, {answers.count('inconclusive')} undecided",
+        f"{sure} of {len(answers)} cells have a ratio above {BETTER} for certain, {below} below, {undecided} undecided",
         f"the ratio SGD / AdaGrad runs from {table.ratio.min():.3g} to {table.ratio.max():.3g}",
     ]
     if table.edge.any():
@@ -113,9 +113,9 @@ def advantage_stays(measurements: Measurements, arm: Mapping[str, Any]) -> Judge
         answers.append("inconclusive" if rows.edge.any() else decide(interval, KEPT))
         trend = rank_correlation(list(rows.batch_size), list(rows.ratio))
         remarks.append(
-            f"{name}: ratio at batch {rows.batch[largest]} ({rows.steps[largest]} steps) is {interval.value:.3g} of the median "
-            f"over batch sizes (95%: {interval.low:.3g} to {interval.high:.3g}); median ratio {rows.ratio.median():.3g}; "
-            f"rank correlation of ratio and batch size {trend:.2f}"
+            f"{name}: ratio at batch {rows.batch[largest]} ({rows.steps[largest]} steps) is {interval.value:.3g} of the "
+            f"median over batch sizes (95%: {interval.low:.3g} to {interval.high:.3g}); median ratio "
+            f"{rows.ratio.median():.3g}; rank correlation of ratio and batch size {trend:.2f}"
         )
     worst = min(kept, key=lambda i: i.value, default=Interval(float("nan"), 0.0, float("inf"), 0))
     return Judgement(all_of(answers), worst, tuple(remarks), _shown(table))
@@ -132,7 +132,7 @@ CLAIMS = (
         sentence="At equal examples AdaGrad reaches a lower gap than SGD, each at its own tuned learning rate.",
         mark="S",
         studies=(STUDY,),
-        statistic="share of cells (set, batch size) in which SGD's gap over AdaGrad's is above 1.2 (95% interval, paired)",
+        statistic="share of cells (set, batch size) where SGD's gap over AdaGrad's is above 1.2 (95% interval, paired)",
         threshold="at least 0.8 of the cells",
         judge=lower_gap,
         arms=arms,
@@ -142,7 +142,7 @@ CLAIMS = (
         sentence="AdaGrad's advantage does not vanish as the batch size grows.",
         mark="S",
         studies=(STUDY,),
-        statistic="ratio SGD / AdaGrad at the largest batch size with at least 20 steps, over its median over batch sizes",
+        statistic="ratio SGD / AdaGrad at the largest batch size with 20 steps or more, over its median over batch sizes",
         threshold="at least 0.8 on every set",
         judge=advantage_stays,
         arms=arms,

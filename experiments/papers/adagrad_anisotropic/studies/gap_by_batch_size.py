@@ -84,7 +84,8 @@ def _cell(settings: Settings, name: str, n: int, l2: Any, batch: Any, method: st
 
 def draw(found: Outcome, settings: Settings) -> "tuple[Figure, str]":
     """Main arm, one column for each set: the gap against the batch size, and below it the first method's over the
-    others', paired by seed; and the caption."""
+    others', paired by seed; and the caption.
+    """
     import matplotlib.pyplot as plt
 
     fresh = found.fresh
@@ -117,7 +118,7 @@ def _gaps(axis: Any, table: "pandas.DataFrame", settings: Settings) -> None:
         for size, cell in table[table.method == method].groupby("batch_size"):
             at = size * figures.beside(place, len(settings.methods))
             axis.plot([at] * len(cell), cell.value, "_", color=look.color, alpha=0.45, markersize=4, zorder=1)
-            points.append((at, exp_interval(mean_interval(np.log(cell.value)))))
+            points.append((at, exp_interval(mean_interval(np.log(cell.value))), cell.batch.iloc[0] != "full"))
         figures.line_with_intervals(axis, points, look, method)
     axis.set(xscale="log", yscale="log")
     axis.set_title(f"{table['set'].iloc[0].removeprefix('logistic/')}, n = {table['examples'].iloc[0]:,}")
@@ -131,7 +132,8 @@ def _ratios(axis: Any, table: "pandas.DataFrame", settings: Settings) -> None:
         points = []
         for size, cell in table.groupby("batch_size"):
             wide = cell.pivot(index="seed", columns="method", values="value")
-            points.append((size * figures.beside(place, len(settings.methods)), paired_ratio(wide[method], wide[challenger])))
+            at = size * figures.beside(place, len(settings.methods))
+            points.append((at, paired_ratio(wide[method], wide[challenger]), cell.batch.iloc[0] != "full"))
         figures.line_with_intervals(axis, points, figures.style(method), f"{method} / {challenger}")
     axis.axhline(1.0, color="black", linewidth=0.8)
     axis.axhline(1.2, color="black", linewidth=0.8, linestyle=":")
@@ -146,13 +148,13 @@ def _ratios(axis: Any, table: "pandas.DataFrame", settings: Settings) -> None:
 def _caption(settings: Settings, sets: list[str]) -> str:
     l2 = settings.l2[0]
     return (
-        f"{QUESTION} Gap to the optimum after {settings.passes} passes over the data, the same number of examples at every "
-        f"batch size ({', '.join(s.removeprefix('logistic/') for s in sets)}; binary logistic regression, l2 = {l2}, "
-        f"{next(iter(settings.readouts))} iterate). Each point has its own learning rate, tuned on "
-        f"{len(settings.tuning_seeds)} seeds over a grid of factor {settings.factor:g} that is widened until the best rate is "
-        f"inside it. Dashes: the {len(settings.seeds)} fresh seeds; markers: their geometric mean with its 95% interval, shifted "
-        "sideways so that methods do not hide each other. Below: gap of SGD over gap of AdaGrad, paired by seed; above the "
-        "dotted line (1.2) a cell counts for AdaGrad in claim A2. "
+        f"{QUESTION} Gap to the optimum after {settings.passes} passes over the data, the same number of examples at "
+        f"every batch size ({', '.join(s.removeprefix('logistic/') for s in sets)}; binary logistic regression, "
+        f"l2 = {l2}, {next(iter(settings.readouts))} iterate). Each point has its own learning rate, tuned on "
+        f"{len(settings.tuning_seeds)} seeds over a grid of factor {settings.factor:g} that is widened until the best "
+        f"rate is inside it. Dashes: the {len(settings.seeds)} fresh seeds; markers: their geometric mean with its 95% "
+        "interval, shifted sideways so that methods do not hide each other. Below: gap of SGD over gap of AdaGrad, paired "
+        "by seed; a cell whose interval is above the dotted line (1.2) counts for AdaGrad in claim A2. "
         "Sets, batch sizes, passes, grid, sampling with replacement and w_0 = 0 are our choices: the paper's own are not "
         "known. Equal examples means fewer steps at larger batches; the full batch is the exact gradient."
     )
