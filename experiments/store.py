@@ -73,7 +73,7 @@ class Claim:
 
     def __init__(self, folder: JobFolder, lock: int) -> None:
         self.folder, self._lock = folder, lock
-        self._rows = (folder.path / "metrics.jsonl").open("ab")  # noqa: SIM115 (closed in close)
+        self._rows = (folder.path / "metrics.jsonl").open("ab")
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a row and hand it to the system, so that a reader sees it."""

@@ -113,8 +113,8 @@ def advantage_stays(measurements: Measurements, arm: Mapping[str, Any]) -> Judge
         answers.append("inconclusive" if rows.edge.any() else decide(interval, KEPT))
         trend = rank_correlation(list(rows.batch_size), list(rows.ratio))
         remarks.append(
-            f"{name}: ratio at batch {rows.batch[largest]} ({rows.steps[largest]} steps) is {interval.value:.3g} of the "
-            f"median over batch sizes (95%: {interval.low:.3g} to {interval.high:.3g}); median ratio "
+            f"{name}: ratio at batch {rows.batch[largest]} ({rows.steps[largest]} steps) is {interval.value:.3g} of "
+            f"the median over batch sizes (95%: {interval.low:.3g} to {interval.high:.3g}); median ratio "
             f"{rows.ratio.median():.3g}; rank correlation of ratio and batch size {trend:.2f}"
         )
     worst = min(kept, key=lambda i: i.value, default=Interval(float("nan"), 0.0, float("inf"), 0))
@@ -142,7 +142,7 @@ CLAIMS = (
         sentence="AdaGrad's advantage does not vanish as the batch size grows.",
         mark="S",
         studies=(STUDY,),
-        statistic="ratio SGD / AdaGrad at the largest batch size with 20 steps or more, over its median over batch sizes",
+        statistic="ratio SGD / AdaGrad at the largest batch size with 20 steps or more, over its median over the sizes",
         threshold="at least 0.8 on every set",
         judge=advantage_stays,
         arms=arms,
