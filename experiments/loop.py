@@ -19,6 +19,7 @@ from experiments.job import Job
 from experiments.lanes import Lanes, RuleStepper, Stepper, TorchStepper
 from experiments.order import Order
 from experiments.seeds import generator
+from experiments.threads import Threads
 from optim.batch_size import Context
 from optim.foreign import TorchOptimizer
 from optim.schedule import Progress
@@ -111,6 +112,7 @@ class Loop:
         self.state = _State(rule=e.batch_size.init(), diverged_at=[None] * job.lanes)
         self.alive: Tensor | None = None  # None: all lanes are
         self.clock = Clock(self.device)
+        self.threads = Threads()
         self.whole = self.task.batch(None) if e.batch_size.whole else None
         self.groups = 1 if e.batch_size.whole else len(job.seeds)
 
@@ -140,6 +142,7 @@ class Loop:
                     progress(min(1.0, self._amount() / self.e.budget.amount))
                 self.clock.start()
         self.clock.stop()
+        self.threads.all()
         self._checkpoint()
         return Outcome(s.step, s.examples, self.clock.seconds, s.diverged_at)
 
@@ -178,6 +181,7 @@ class Loop:
         if note:
             self.sink.append({"step": s.step + 1, "note": note})
         s.size = min(size, int(e.budget.amount) - s.examples) if e.budget.axis == "examples" else size
+        self.threads.suit(self.lanes.flat.numel() * s.size)
         batch = self.whole if self.whole is not None else self.task.batch(self.order.draws(s.examples, s.size))
         means, grads = self.gradient(self.task, self.lanes.params, batch, self.groups)
         s.step += 1
@@ -207,6 +211,7 @@ class Loop:
     def record(self) -> None:
         """Evaluate every readout and write a row; None stands for lanes that have diverged."""
         s, e = self.state, self.e
+        self.threads.all()
         numbers = self._evaluate(self.lanes.params)
         self._freeze(numbers["loss"])
         if e.average:

@@ -187,7 +187,7 @@ def _separable(rows: Rows, guess: np.ndarray) -> tuple[np.ndarray, float]:
     part = sparse.csr_array(rows / abs(rows).max(axis=1).toarray().reshape(-1, 1))
     above = sparse.hstack([-part, sparse.eye_array(m)], format="csr")
     cost, bounds = np.repeat([0, -1], [d, m]), [(-np.inf, np.inf)] * d + [(0, 1)] * m
-    solution: Any = optimize.linprog(cost, above, np.zeros(m), bounds=bounds, options={"time_limit": 600}).x
+    solution: Any = optimize.linprog(cost, above, np.zeros(m), bounds=bounds, options={"time_limit": 300}).x
     found = np.zeros(m, dtype=bool) if solution is None else solution[d:] > 0.5
     if not found.any():
         return found, np.inf
