@@ -70,13 +70,13 @@ def component(group: str, node: dict[str, Any]) -> Any:
         raise SettingError(f"{group} has no _target_: choose one of {', '.join(choices(group))} ({group}=...)")
     if group == "optimizer" and target.rpartition(".")[0] in ALLOWED:
         values, target = {**values, "path": target}, f"{TorchOptimizer.__module__}.{TorchOptimizer.__name__}"
-    cls = _load(group, target)
+    cls = component_class(group, target)
     if issubclass(cls, Rule):
         values = expand_aliases(cls, values, group)
     return settings.build(cls, values, group)
 
 
-def _load(group: str, target: str) -> type[Any]:
+def component_class(group: str, target: str) -> type[Any]:
     """The class of a target: "package.module", or "package.module.Class"."""
     own = PACKAGES[group]
     if group == "optimizer" and target == f"{TorchOptimizer.__module__}.{TorchOptimizer.__name__}":

@@ -1,10 +1,14 @@
-"""What there is to choose from: `python -m experiments.list [--json]`."""
+"""What there is to choose from: `python -m experiments.list [--settings] [--json]`."""
 
 import argparse
+import dataclasses
 import json
 import sys
+from collections.abc import Iterator
 
-from experiments import components, papers
+from omegaconf import OmegaConf
+
+from experiments import components, config, papers
 
 _TITLES = {
     "tasks": "task",
@@ -21,9 +25,22 @@ def catalogue() -> dict[str, list[str]]:
     return {**{title: components.choices(group) for title, group in _TITLES.items()}, "papers": papers.names()}
 
 
+def explained(group: str, name: str) -> Iterator[str]:
+    """The settings of one component, a line each: name, default, what it is."""
+    path = components.CONFIGS / group / f"{name}.yaml"
+    node = OmegaConf.to_container(OmegaConf.load(path)) if path.exists() else {}
+    assert isinstance(node, dict)
+    target = str(node.get("_target_", f"{components.PACKAGES[group]}.{name}"))
+    for field in dataclasses.fields(components.component_class(group, target)):
+        default = node.get(field.name, field.default if field.default is not dataclasses.MISSING else {})
+        lane = ", lane" if field.metadata.get("lane") else ""
+        yield f"{group}.{field.name}={default}  ({field.metadata['doc']}{lane})"
+
+
 def main(words: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m experiments.list", description="List what runs are made of.")
+    parser.add_argument("--settings", action="store_true", help="with the settings of each, their defaults and meaning")
     parser.add_argument("--json", action="store_true", help="as JSON")
     wanted = parser.parse_args(words)
     found = catalogue()
@@ -35,6 +52,12 @@ def main(words: list[str] | None = None) -> int:
         print(f"{title} ({group}=...)" if group else title)
         for name in names:
             print(f"  {name}")
+            if wanted.settings and group and name != "none":
+                print("".join(f"      {line}\n" for line in explained(group, name)), end="")
+    if wanted.settings:
+        print("everything else")
+        for field in dataclasses.fields(config.Settings):
+            print(f"  {field.name}  ({field.metadata['doc']})")
     return 0
 
 

@@ -119,6 +119,10 @@ class Loop:
     @torch.no_grad()
     def run(self, checkpoint_seconds: float = 60.0, progress: Callable[[float], None] | None = None) -> Outcome:
         """Run to the end of the budget; `progress` is told the share of the budget done, now and then."""
+        with self.threads:
+            return self._run(checkpoint_seconds, progress)
+
+    def _run(self, checkpoint_seconds: float, progress: Callable[[float], None] | None) -> Outcome:
         saved = self.sink.load()
         if saved is None:
             self.record()
@@ -142,17 +146,17 @@ class Loop:
                     progress(min(1.0, self._amount() / self.e.budget.amount))
                 self.clock.start()
         self.clock.stop()
-        self.threads.all()
         self._checkpoint()
         return Outcome(s.step, s.examples, self.clock.seconds, s.diverged_at)
 
     @torch.no_grad()
     def advance(self, steps: int) -> int:
         """Take up to this many steps of the budget and nothing else: no rows, no checkpoints. Returns how many."""
-        for taken in range(steps):
-            if self._amount() >= self.e.budget.amount:
-                return taken
-            self._step()
+        with self.threads:
+            for taken in range(steps):
+                if self._amount() >= self.e.budget.amount:
+                    return taken
+                self._step()
         return steps
 
     def _amount(self) -> float:

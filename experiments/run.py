@@ -9,22 +9,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from data import DataError
-from experiments import config, report, runner
+from experiments import components, config, report, runner
 from experiments.store import Store
 from optim.settings import SettingError
 
-_HYDRA_OPTIONS = (
-    "--help",
-    "-h",
-    "--hydra-help",
-    "--version",
-    "--cfg",
-    "-c",
-    "--info",
-    "-i",
-    "--shell-completion",
-    "-sc",
-)
+_ONLY_SHOW = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
+_WITH_A_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i")
+_HYDRAS_OWN = components.ROOT / ".cache" / "hydra"  # where Hydra keeps its multirun.yaml
 
 
 @hydra.main(config_path="../configs", config_name="run", version_base="1.3")
@@ -59,10 +50,9 @@ def guarded(action: Callable[[], Any]) -> int:
     return 0
 
 
-def _preflight(words: list[str]) -> None:
+def _preflight(overrides: list[str], several: bool) -> None:
     """Check every job of a multirun, so that nothing starts when one of them cannot."""
-    overrides = [w for w in words if not w.startswith("-")]
-    for job in _jobs(overrides) if "-m" in words or "--multirun" in words else [overrides]:
+    for job in _jobs(overrides) if several else [overrides]:
         request = config.request(job)
         if not request.plan:
             Store(request.store).require_writable()
@@ -82,13 +72,15 @@ def _jobs(overrides: list[str]) -> Iterator[list[str]]:
 def main(words: list[str] | None = None) -> int:
     """The command line."""
     words = list(sys.argv[1:] if words is None else words)
+    options = [w for i, w in enumerate(words) if w.startswith("-") or (i and words[i - 1] in _WITH_A_VALUE)]
+    given = [w for w in words if w not in options]
 
     def action() -> None:
         config.register()
-        if not any(word in _HYDRA_OPTIONS for word in words):
-            _preflight(words)
-        options = [w for w in words if w.startswith("-")]
-        sys.argv[1:] = [*options, *config.normalise([w for w in words if not w.startswith("-")])]
+        if not any(word in _ONLY_SHOW for word in options):
+            _preflight(given, several="-m" in options or "--multirun" in options)
+        folders = [f"hydra.{kind}.dir={_HYDRAS_OWN}" for kind in ("run", "sweep")]
+        sys.argv[1:] = [*options, *folders, *config.normalise(given)]
         _hydra_job()
 
     return guarded(action)

@@ -16,6 +16,12 @@ class Threads:
     def __init__(self) -> None:
         self._most = self._now = torch.get_num_threads()
 
+    def __enter__(self) -> None:
+        """Nothing yet; on leaving, all threads are back."""
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        self.all()
+
     def suit(self, work: int) -> None:
         """Use one thread for a step of less than SMALL multiplications (parameters of all lanes times examples)."""
         self._set(1 if work < SMALL else self._most)

@@ -153,7 +153,7 @@ def _caption(settings: Settings, sets: list[str]) -> str:
         f"l2 = {l2}, {next(iter(settings.readouts))} iterate). Each point has its own learning rate, tuned on "
         f"{len(settings.tuning_seeds)} seeds over a grid of factor {settings.factor:g} that is widened until the best "
         f"rate is inside it. Dashes: the {len(settings.seeds)} fresh seeds; markers: their geometric mean with its "
-        "95% interval, shifted sideways so that methods do not hide each other. Below: gap of SGD over that of AdaGrad, "
+        "95% interval, shifted sideways so that methods do not hide each other. Below: gap of SGD over AdaGrad's, "
         "paired by seed; a cell whose interval is above the dotted line (1.2) counts for AdaGrad in claim A2. Sets, "
         "batch sizes, passes, grid, sampling with replacement and w_0 = 0 are our choices: the paper's own are not "
         "known. Equal examples means fewer steps at larger batches; the full batch is the exact gradient."
