@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg, optimize, sparse
 from scipy.sparse import linalg as iterative
-from scipy.special import expit
+from scipy.special import entr, expit
 from threadpoolctl import threadpool_limits
 
 Rows = Any  # (m, d), sparse.csr_array or np.ndarray
@@ -144,15 +144,10 @@ def _step(rows: Rows, curvature: np.ndarray, l2: float, gradient: np.ndarray) ->
 
 
 def _solve(rows: Rows, weights: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, float]:
-    """Newton without l2: the point w (d,) and a bound on its excess over the minimum, inf if no minimiser is proved.
-
-    The proof. Let L L' be the Hessian at the point, `decrement = |L^-1 gradient|`, `reach = max_i |L^-1 z_i|`. On a ray
-    with `|L' u| = 1` the first slope is at least `-decrement` and the curvature at least `exp(-reach t)` (the curvature
-    s of a logistic loss has `|s'| <= s`). So the slope is positive from `t = -log(1 - decrement reach) / reach` on, if
-    the product is below 1: a minimiser lies within that distance, and its value is lower by at most `decrement t`.
-    """
+    """Newton without l2: the point w (d,) and a bound on its excess over the minimum, inf if no minimiser is proved."""
     if min(rows.shape) > DENSE_SIDE or rows.shape[0] * rows.shape[1] * min(rows.shape) > DENSE_WORK:
-        return _newton(rows, weights, 0.0), np.inf
+        point = _newton(rows, weights, 0.0)
+        return point, _excess(rows, weights, point)
     tall, small = np.linalg.qr(rows.toarray())
     q, r, order = linalg.qr(small, mode="economic", pivoting=True)
     rank = int((abs(np.diag(r)) > 1e-11 * abs(r[0, 0])).sum())
@@ -163,15 +158,29 @@ def _solve(rows: Rows, weights: np.ndarray, scale: np.ndarray) -> tuple[np.ndarr
     for _ in range(3):  # the second and third time for what rounding took
         missing = basis.T @ (basis @ reduced - rows @ point)
         point[order] += scale[order] * (left @ linalg.solve_triangular(triangle, missing, trans="T"))
-    _, gradient, curvature = _objective(basis, weights, 0.0, reduced)
-    spectrum, vectors = linalg.eigh((basis.T * curvature) @ basis)
-    if not spectrum[0] > 1e-12 * spectrum[-1]:
-        return point, np.inf
-    whiten = vectors / np.sqrt(spectrum)  # stands for the inverse of L'
-    rounding = 1e-15 * np.linalg.norm(abs(basis).T @ weights) / spectrum[0] ** 0.5
-    decrement, reach = np.linalg.norm(gradient @ whiten) + rounding, np.linalg.norm(basis @ whiten, axis=1).max()
-    proved = decrement * reach < 0.01
-    return point, float(-decrement * np.log1p(-decrement * reach) / reach) if proved else np.inf
+    return point, _excess(basis, weights, reduced)
+
+
+def _excess(rows: Rows, weights: np.ndarray, point: np.ndarray) -> float:
+    """How far the value at the point may be above the minimum; inf unless a minimiser is proved to exist.
+
+    Slopes c > 0 with `Z' c = 0` leave no recession direction (Stiemke), and by duality `sum_i weight_i H(c_i / weight_i)`
+    bounds the infimum from below, H being the entropy of a coin. The slopes at the point, which miss this by the
+    gradient, are corrected; the correction, and what rounding may do to it, must be small beside every slope.
+    """
+    share = np.maximum(expit(-(rows @ point)), 1e-290)
+    value, gradient, _ = _objective(rows, weights, 0.0, point)
+    noise = np.finfo(float).eps * (abs(rows).T @ (weights * share))
+    root = np.sqrt(weights * share)
+    half = (rows.T * root) if isinstance(rows, np.ndarray) else sparse.csr_array(rows.T * root)
+    change, doubt = (
+        iterative.lsqr(half, side, atol=1e-14, btol=1e-14, conlim=0, iter_lim=5000)[0] / root for side in (gradient, noise)
+    )
+    left = np.linalg.norm(gradient - rows.T @ (weights * share * change))
+    if not (abs(change).max() + abs(doubt).max() < 0.1 and left <= np.linalg.norm(noise)):
+        return np.inf
+    share = share * (1 + change)
+    return float(value - weights @ (entr(share) + entr(1 - share)) + left * np.linalg.norm(point))
 
 
 def _separable(rows: Rows, guess: np.ndarray) -> tuple[np.ndarray, float]:
