@@ -38,8 +38,9 @@ reproduce-paper: $(STAMP) ## make the papers' runs that are missing, judge the c
 report: $(STAMP) ## judge the claims and draw the figures from the runs there are
 	@$(RUN) experiments.reproduce $(arguments) report=true
 
-reference: $(STAMP) ## as reproduce-paper, but write the committed reference in results/ (maintainers)
-	@$(RUN) experiments.reproduce $(arguments) reference=true
+reference: $(STAMP) ## write the committed references in results/, from a clean commit (maintainers)
+	@set -e; for scale in $(or $(SCALE),laptop workstation); do \
+		$(RUN) experiments.reproduce $(filter-out 'scale=%,$(arguments)) scale=$$scale reference=true; done
 
 sweep: $(STAMP) ## a Hydra multirun of your own: make sweep ARGS="task=... optimizer=sgd,adam"
 	@$(if $(ARGS),,echo 'Say what to sweep: make sweep ARGS="task=logistic/a9a optimizer=sgd,adagrad,adam lanes.lr=[0.01,0.1,1]"' >&2; exit 1)
@@ -83,11 +84,11 @@ lock: ## resolve requirements.in into requirements.lock
 
 ##
 ## Variables:
-##   PAPER=why_adam         one paper (reproduce-paper, report)
-##   SCALE=laptop           smoke, laptop, workstation or paper
-##   CLAIM=A4               one claim
-##   SETTINGS=mine.yaml     settings that replace our guesses at a paper's
-##   PLAN=1                 only say which runs there are, how many are done, and what the rest takes
-##   DATA_DIR=, MODEL_DIR=  folders with data sets and weights, for machines without a network
-##   TORCH_INDEX=           the wheel index that torch's build comes from (setup, lock)
-##   PYTHON=python3.12      the Python, 3.11 to 3.13, that .venv is made with
+##   PAPER=adagrad-anisotropic  one paper (reproduce-paper, report)
+##   SCALE=laptop               smoke, laptop, workstation or paper
+##   CLAIM=A4                   one claim
+##   SETTINGS=mine.yaml         settings that replace our guesses at a paper's
+##   PLAN=1                     only say which runs there are, how many are done, and what the rest takes
+##   DATA_DIR=, MODEL_DIR=      folders with data sets and weights, for machines without a network
+##   TORCH_INDEX=               the wheel index that torch's build comes from (setup, lock)
+##   PYTHON=python3.12          the Python, 3.11 to 3.13, that .venv is made with

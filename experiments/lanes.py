@@ -126,6 +126,8 @@ class TorchStepper:
     def load(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         for key, value in {**tensors, **numbers["state"]}.items():
             index, _, slot = key.partition("/")
+            if slot == "step" and isinstance(value, Tensor):
+                value = value.cpu()  # where torch keeps it, whatever the device
             self.inner.state[self.leaves[int(index)]][slot] = value
         for group, kept in zip(self.inner.param_groups, numbers["groups"], strict=True):
             group.update({k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})

@@ -29,10 +29,10 @@ def code_digest() -> str:
 
 @functools.cache
 def commit() -> str:
-    """The commit of the clone, with "+changes" if tracked files differ from it; "unknown" outside a git clone."""
+    """The commit of the clone, "+changes" if files differ from it (results apart); "unknown" outside a git clone."""
     try:
         head = _git("rev-parse", "HEAD")
-        return head + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
+        return head + ("+changes" if _git("status", "--porcelain", "--", ".", ":!results") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

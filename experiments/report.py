@@ -6,6 +6,7 @@ from experiments import estimate, planner
 from experiments.spec import Run
 from experiments.store import Store
 
+_MOST_LINES = 40
 _SHOWN = ("gap", "average/gap", "loss")
 
 
@@ -15,7 +16,7 @@ def print_runs(runs: Sequence[Run], store: Store) -> None:
     columns = [run.columns() for run in runs]
     varying = [key for key in columns[0] if len({repr(c.get(key)) for c in columns}) > 1]
     print(f"{columns[0]['task']}, {columns[0]['optimizer']}: {len(runs)} runs in {store.folder}")
-    for run, column in zip(runs, columns, strict=True):
+    for run, column in zip(runs[:_MOST_LINES], columns, strict=False):
         ended = found[run.id].result()["runs"][run.id]
         label = "  ".join(f"{key.removeprefix('optimizer.')}={_short(column[key])}" for key in varying)
         if ended["status"] == "diverged":
@@ -23,6 +24,8 @@ def print_runs(runs: Sequence[Run], store: Store) -> None:
         else:
             outcome = "  ".join(f"{k}={ended['metrics'][k]:.4g}" for k in _SHOWN if ended["metrics"].get(k) is not None)
         print(f"  {run.id}  {label}  {outcome}".replace("    ", "  "))
+    if len(runs) > _MOST_LINES:
+        print(f"  ... and {len(runs) - _MOST_LINES} more: experiments.api.load_runs has them all")
 
 
 def print_plan(runs: Sequence[Run], store: Store) -> None:

@@ -3,10 +3,10 @@
     python -m experiments.reproduce [paper=NAME] [scale=laptop] [claim=A2] [settings=mine.yaml] [plan=true]
 
 Without a paper, all of them. Runs that the store has are not run again. Figures, tables and verdicts go to
-results/local/<paper>/<scale>/ (with reference=true to results/<paper>/<scale>/, the committed reference), and the last
-line compares the verdicts with the reference. settings= names a YAML file that replaces some of the settings in
-configs/paper/<paper>/<scale>.yaml; report=true judges what the store holds and runs nothing; plan=true only says what
-would be run.
+results/local/<paper>/<scale>/ (with reference=true to results/<paper>/<scale>/, the committed reference, from runs of
+this very code), and the last line compares the verdicts with the reference. settings= names a YAML file that replaces
+some of the settings in configs/paper/<paper>/<scale>.yaml; report=true judges what the store holds and runs nothing;
+plan=true only says what would be run.
 """
 
 import importlib
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments import claims, components, pages, papers
+from experiments import claims, components, pages, papers, provenance
 from experiments.claims import Claim
 from experiments.run import guarded
 from experiments.session import Nothing, Session
@@ -58,6 +58,10 @@ def read(words: Sequence[str]) -> Options:
     options: Options = settings.build(Options, values, "reproduce")
     if options.paper is not None and options.paper not in papers.names():
         raise SettingError(f"there is no paper '{options.paper}': {nearest(options.paper, papers.names())}")
+    if options.reference and options.claim:
+        raise SettingError("reference=true writes all verdicts of a paper: leave claim= out")
+    if options.reference and provenance.commit().endswith(("+changes", "unknown")):
+        raise SettingError("reference=true needs a clean commit, so that the results name the code that made them")
     return options
 
 
@@ -78,7 +82,8 @@ def _one(paper: str, options: Options) -> None:
         if not _exists(f"{package}.studies.{name}"):
             raise SettingError(f"there is no study '{name}' in {paper}: {nearest(name, studies)}")
     configured = {name: _configured(studies[name], chosen, name) for name in names}
-    session = Session(options.store, only_plan=options.plan, only_report=options.report)
+    own_store = RESULTS / "runs" / f"reference-{provenance.code_digest()}" if options.reference else RESULTS / "runs"
+    session = Session(options.store or own_store, only_plan=options.plan, only_report=options.report)
     print(f"{about.TITLE} ({about.SOURCE}), scale {options.scale}: {', '.join(claim.id for claim in wanted)}")
     try:
         found = {name: studies[name].measure(configured[name], session.complete) for name in names}

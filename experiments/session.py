@@ -1,9 +1,9 @@
 """How a paper's studies get their runs: computed, only planned, or only looked up."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from experiments import api, estimate, planner, runner
-from experiments.components import ROOT
 from experiments.spec import Run
 from experiments.store import Store
 from optim.settings import SettingError
@@ -16,8 +16,8 @@ class Nothing(Exception):
 class Session:
     """One command. `asked` collects every run that the studies wanted."""
 
-    def __init__(self, store: str | None, only_plan: bool = False, only_report: bool = False) -> None:
-        self.store = Store(store or ROOT / "results" / "runs")
+    def __init__(self, store: str | Path, only_plan: bool = False, only_report: bool = False) -> None:
+        self.store = Store(store)
         self._only_plan, self._only_report = only_plan, only_report
         self.asked: dict[str, Run] = {}
 

@@ -14,6 +14,7 @@ from experiments.tasks.task import Batch, Params, Strategy, Task
 from optim.settings import SettingError, setting
 
 _ROWS_AT_ONCE = 8192
+_LARGEST = 500_000_000  # entries held as a dense matrix: 4 GB in float64
 
 
 @dataclass(kw_only=True)
@@ -58,6 +59,11 @@ class LogisticRegression(Task):
             raise SettingError(
                 f"binary logistic regression needs two classes, and {loaded.name} has {len(labels)}"
                 f" ({', '.join(f'{v:g}' for v in labels[:5])}{', ...' if len(labels) > 5 else ''})"
+            )
+        if loaded.rows * loaded.features > _LARGEST:
+            raise SettingError(
+                f"{loaded.name} has {loaded.rows:,} x {loaded.features:,} entries, too many for this dense task "
+                f"({_LARGEST:,}): use fewer rows or columns"
             )
         rows = loaded.inputs.toarray()
         if self.scale == "range":

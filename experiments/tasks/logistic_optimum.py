@@ -1,8 +1,8 @@
 """The infimum of logistic regression, with a certificate: is it attained, where, and how exactly is it known?
 
 Without l2 a recession direction v (`z_i . v >= 0` for all rows, `> 0` for some) sends the losses of the rows that it
-separates to zero, so the infimum is that of the remaining rows. Directions compose (`t v + v'` with a large t), so rows
-may be removed one direction at a time, until a minimiser provably exists for the rest.
+separates to zero: the infimum is that of the other rows. Directions compose (`t v + v'` with a large t), so rows are
+removed one direction at a time, until a minimiser provably exists for the rest.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,6 @@ Rows = Any  # (m, d), sparse.csr_array or np.ndarray
 
 DENSE_SIDE = 3000  # largest Hessian that is formed
 DENSE_WORK = 5e10  # largest rows * columns * min(rows, columns) that is factorised
-TRUSTED = 1e-8  # a value whose error bound is above this counts as not certified
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,12 @@ def minimise_logistic(signed_inputs: sparse.csr_array, l2: float) -> Optimum:
         if l2 == 0:
             kept, point, error, how = _without_l2(rows, weights)
         else:
-            dense = np.prod(rows.shape) < min(10 * rows.nnz, 1e8)
-            point = _newton(rows.toarray() if dense else rows, weights, l2)
+            point = _newton(rows.toarray() if np.prod(rows.shape) < min(10 * rows.nnz, 1e8) else rows, weights, l2)
             kept, error, how = np.arange(rows.shape[0]), 0.0, "Newton"
     value, gradient, _ = _objective(rows[kept], weights[kept], l2, point)
     norm, finite = float(np.linalg.norm(gradient)), kept.size == rows.shape[0]
     error = error if l2 == 0 else norm**2 / (2 * l2)  # by strong convexity
-    note = f"{how}: within {error:.1e} of the infimum, rounding apart{' (NOT CERTIFIED)' * (error > TRUSTED)}."
+    note = f"{how}: within {error:.1e} of the infimum, rounding apart{' (NOT CERTIFIED)' * (error > 1e-8)}."
     return Optimum(value, norm, finite, point if finite else None, note)
 
 
@@ -164,31 +162,32 @@ def _solve(rows: Rows, weights: np.ndarray, scale: np.ndarray) -> tuple[np.ndarr
 def _excess(rows: Rows, weights: np.ndarray, point: np.ndarray) -> float:
     """How far the value at the point may be above the minimum; inf unless a minimiser is proved to exist.
 
-    Slopes c > 0 with `Z' c = 0` leave no recession direction (Stiemke), and by duality `sum_i weight_i H(c_i / weight_i)`
-    bounds the infimum from below, H being the entropy of a coin. The slopes at the point, which miss this by the
-    gradient, are corrected; the correction, and what rounding may do to it, must be small beside every slope.
+    Slopes c > 0 with `Z' c = 0` leave no recession direction (Stiemke), and the sum of `weight_i entropy(c_i / weight_i)`
+    (that of a coin) bounds the infimum from below (duality). The slopes at the point miss this by the gradient: they
+    are corrected, and the correction, with what rounding may do to it, must be small beside every one of them.
     """
     share = np.maximum(expit(-(rows @ point)), 1e-290)
     value, gradient, _ = _objective(rows, weights, 0.0, point)
     noise = np.finfo(float).eps * (abs(rows).T @ (weights * share))
     root = np.sqrt(weights * share)
-    half = (rows.T * root) if isinstance(rows, np.ndarray) else sparse.csr_array(rows.T * root)
-    change, doubt = (
-        iterative.lsqr(half, side, atol=1e-14, btol=1e-14, conlim=0, iter_lim=5000)[0] / root for side in (gradient, noise)
-    )
+    change, doubt = (_least_squares(rows.T * root, side) / root for side in (gradient, noise))
     left = np.linalg.norm(gradient - rows.T @ (weights * share * change))
     if not (abs(change).max() + abs(doubt).max() < 0.1 and left <= np.linalg.norm(noise)):
         return np.inf
     share = share * (1 + change)
-    return float(value - weights @ (entr(share) + entr(1 - share)) + left * np.linalg.norm(point))
+    return max(0.0, float(value - weights @ (entr(share) + entr(1 - share)))) + float(left * np.linalg.norm(point))
+
+
+def _least_squares(matrix: Rows, side: np.ndarray) -> np.ndarray:
+    limit = min(20 + 5 * min(matrix.shape), 5000)
+    return iterative.lsqr(matrix, side, atol=1e-15, btol=1e-15, conlim=0, iter_lim=limit)[0]
 
 
 def _separable(rows: Rows, guess: np.ndarray) -> tuple[np.ndarray, float]:
     """The rows (m,) that some recession direction strictly separates, and what rounding may cost (inf if none).
 
-    The largest sum of s with `Z v >= s, 0 <= s <= 1` has s = 1 for these rows and s = 0 for the others, since a sum of
-    recession directions separates whatever one of them does. The direction found is projected onto the null space of
-    the others, and counts only if it still separates.
+    The largest sum of s with `Z v >= s, 0 <= s <= 1` has s = 1 for these rows and s = 0 for the others: a sum of such
+    directions separates whatever one does. The v found is made orthogonal to the others, and must still separate.
     """
     if (rows @ guess > 1e-12 * (abs(rows) @ abs(guess))).all():
         return np.ones(rows.shape[0], dtype=bool), 0.0
@@ -200,9 +199,7 @@ def _separable(rows: Rows, guess: np.ndarray) -> tuple[np.ndarray, float]:
     found = np.zeros(m, dtype=bool) if solution is None else solution[d:] > 0.5
     if not found.any():
         return found, np.inf
-    direction, rest = solution[:d], part[~found]
-    if rest.shape[0]:
-        direction -= iterative.lsqr(rest, rest @ direction, atol=1e-15, btol=1e-15, iter_lim=10 * d)[0]
+    direction = solution[:d] - _least_squares(part[~found], part[~found] @ solution[:d])
     found &= (part[found] @ direction).min() > 0.25
     leak, length = abs(rows[~found] @ direction).max(initial=0.0), 60 / (rows[found] @ direction).min(initial=np.inf)
     return found, float(leak * length) if found.any() else np.inf  # at that length a row loses less than 1e-26

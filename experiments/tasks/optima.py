@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from scipy import sparse
 from experiments.tasks.logistic_optimum import Optimum, minimise_logistic
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "optima"
+_LONG = 1_000_000  # entries beyond which it takes seconds
 _VERSION = 1  # raised when the solver's results change
 
 
@@ -26,7 +28,10 @@ def logistic(about: dict[str, Any], signed_rows: Callable[[], np.ndarray], l2: f
         return Optimum(**{**stored, "point": point})
     except (OSError, ValueError, TypeError, KeyError):
         pass
-    found = minimise_logistic(sparse.csr_array(signed_rows()), l2)
+    rows = signed_rows()
+    if rows.size > _LONG:
+        print("finding the optimum of this objective, once (it is kept in .cache/optima) ...", file=sys.stderr)
+    found = minimise_logistic(sparse.csr_array(rows), l2)
     plain = {**vars(found), "point": None if found.point is None else found.point.tolist()}
     try:
         CACHE.mkdir(parents=True, exist_ok=True)
