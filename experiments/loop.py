@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from experiments import recording
+from experiments.clock import Clock
 from experiments.gradients import STRATEGIES
 from experiments.job import Job
 from experiments.lanes import Lanes, RuleStepper, Stepper, TorchStepper
@@ -60,29 +61,6 @@ class Outcome:
     examples: int
     seconds: float
     diverged_at: list[int | None]
-
-
-class Clock:
-    """Time spent training: started and stopped around everything else."""
-
-    def __init__(self, device: torch.device, before: float = 0.0) -> None:
-        self._device, self._before = device, before
-        self._since: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Seconds so far."""
-        return self._before + (time.perf_counter() - self._since if self._since is not None else 0.0)
-
-    def start(self) -> None:
-        """Go on."""
-        self._since = time.perf_counter()
-
-    def stop(self) -> None:
-        """Pause, once the device has finished its work."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize()
-        self._before, self._since = self.seconds, None
 
 
 class Loop:

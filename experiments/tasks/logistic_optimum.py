@@ -18,6 +18,7 @@ Rows = Any  # (m, d), sparse.csr_array or np.ndarray
 
 DENSE_SIDE = 3000  # largest Hessian that is formed
 DENSE_WORK = 5e10  # largest rows * columns * min(rows, columns) that is factorised
+PRECISELY: dict[str, Any] = {"atol": 1e-15, "btol": 1e-15, "conlim": 0, "iter_lim": 5000}
 
 
 @dataclass(frozen=True)
@@ -162,25 +163,26 @@ def _solve(rows: Rows, weights: np.ndarray, scale: np.ndarray) -> tuple[np.ndarr
 def _excess(rows: Rows, weights: np.ndarray, point: np.ndarray) -> float:
     """How far the value at the point may be above the minimum; inf unless a minimiser is proved to exist.
 
-    Slopes c > 0 with `Z' c = 0` leave no recession direction (Stiemke), and the sum of `weight_i entropy(c_i / weight_i)`
-    (that of a coin) bounds the infimum from below (duality). The slopes at the point miss this by the gradient: they
-    are corrected, and the correction, with what rounding may do to it, must be small beside every one of them.
+    Slopes c > 0 with `Z' c = 0` leave no recession direction (Stiemke), and by duality the sum of `weight_i H(c_i /
+    weight_i)`, H being the entropy of a coin, bounds the infimum from below. The slopes at the point miss this by the
+    gradient: they are corrected, and the correction, and rounding's effect on it, must be small beside each of them.
     """
     share = np.maximum(expit(-(rows @ point)), 1e-290)
+    slopes = weights * share
+    noise = np.finfo(float).eps * (abs(rows).T @ slopes)
     value, gradient, _ = _objective(rows, weights, 0.0, point)
-    noise = np.finfo(float).eps * (abs(rows).T @ (weights * share))
-    root = np.sqrt(weights * share)
-    change, doubt = (_least_squares(rows.T * root, side) / root for side in (gradient, noise))
-    left = np.linalg.norm(gradient - rows.T @ (weights * share * change))
-    if not (abs(change).max() + abs(doubt).max() < 0.1 and left <= np.linalg.norm(noise)):
-        return np.inf
+    if isinstance(rows, np.ndarray):
+        q, r = np.linalg.qr(rows * np.sqrt(slopes)[:, None])
+        both = q @ linalg.solve_triangular(r, np.stack([gradient, noise], axis=1), trans="T") / np.sqrt(slopes)[:, None]
+        change, proved = both[:, 0], abs(both).max() < 0.1
+        left = 0.0
+    else:
+        change = iterative.lsqr(rows.T * np.sqrt(slopes), gradient, **PRECISELY)[0] / np.sqrt(slopes)
+        left = np.linalg.norm(gradient - rows.T @ (slopes * change)) + np.linalg.norm(noise)
+        proved = abs(change).max() < 0.1 and left < 1e-6 * (abs(rows).max(axis=1).toarray().ravel() * slopes).min()
     share = share * (1 + change)
-    return max(0.0, float(value - weights @ (entr(share) + entr(1 - share)))) + float(left * np.linalg.norm(point))
-
-
-def _least_squares(matrix: Rows, side: np.ndarray) -> np.ndarray:
-    limit = min(20 + 5 * min(matrix.shape), 5000)
-    return iterative.lsqr(matrix, side, atol=1e-15, btol=1e-15, conlim=0, iter_lim=limit)[0]
+    gap = max(0.0, float(value - weights @ (entr(share) + entr(1 - share))))
+    return gap + float(left * np.linalg.norm(point)) if proved else np.inf
 
 
 def _separable(rows: Rows, guess: np.ndarray) -> tuple[np.ndarray, float]:
@@ -199,7 +201,7 @@ def _separable(rows: Rows, guess: np.ndarray) -> tuple[np.ndarray, float]:
     found = np.zeros(m, dtype=bool) if solution is None else solution[d:] > 0.5
     if not found.any():
         return found, np.inf
-    direction = solution[:d] - _least_squares(part[~found], part[~found] @ solution[:d])
+    direction = solution[:d] - iterative.lsqr(part[~found], part[~found] @ solution[:d], **PRECISELY)[0]
     found &= (part[found] @ direction).min() > 0.25
     leak, length = abs(rows[~found] @ direction).max(initial=0.0), 60 / (rows[found] @ direction).min(initial=np.inf)
     return found, float(leak * length) if found.any() else np.inf  # at that length a row loses less than 1e-26
