@@ -171,12 +171,8 @@ class Store:
         mine = {run.id for run in job.runs}
         with _locked(self.folder / "lock"):
             for folder in self.folders():
-                if folder.path.name in self._known and self._known[folder.path.name].get("finished"):
-                    continue
-                about = self._describe(folder)
-                about["finished"] = folder.finished
-                overlaps = any(run["run"] in mine for run in about["runs"])
-                if overlaps and (about["finished"] or (folder.path.name != job.id and _held(folder.path / "lock"))):
+                overlaps = any(run["run"] in mine for run in self._describe(folder)["runs"])
+                if overlaps and (folder.finished or (folder.path.name != job.id and _held(folder.path / "lock"))):
                     return None
             folder = JobFolder(self.jobs / job.id)
             folder.path.mkdir(parents=True, exist_ok=True)

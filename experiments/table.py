@@ -1,6 +1,6 @@
 """The store as a table in long form: one row for each run, recording point and metric."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.store import JobFolder, Store
 
@@ -16,21 +16,25 @@ def load(store: Store, only: set[str] | None = None) -> "pandas.DataFrame":
     """
     import pandas as pd
 
-    frames = [frame for folder in store.folders() if (frame := _frame(folder, only)) is not None]
+    frames, seen = [], set[str]()
+    for folder in sorted(store.folders(), key=lambda f: not f.finished):  # an abandoned job may share runs with others
+        about = folder.describe()
+        wanted = {run["run"] for run in about["runs"]} - seen
+        wanted = wanted if only is None else wanted & only
+        seen |= wanted
+        if wanted:
+            frames.append(_frame(folder, about, wanted))
     if not frames:
         return pd.DataFrame(columns=["run", "status", "seed", "step", "examples", "seconds", "metric", "value"])
     return pd.concat(frames, ignore_index=True)
 
 
-def _frame(folder: JobFolder, only: set[str] | None) -> "pandas.DataFrame | None":
-    """The rows of one job."""
+def _frame(folder: JobFolder, about: dict[str, Any], wanted: set[str]) -> "pandas.DataFrame":
+    """The rows of one job, of the runs that are wanted."""
     import pandas as pd
 
-    about = folder.describe()
     runs = about["runs"]
-    lanes = [lane for lane, run in enumerate(runs) if only is None or run["run"] in only]
-    if not lanes:
-        return None
+    lanes = [lane for lane, run in enumerate(runs) if run["run"] in wanted]
     ended = folder.result()["runs"] if folder.finished else {}
     measured = [
         (lane, row["step"], row["examples"], row["seconds"], metric, values[lane])

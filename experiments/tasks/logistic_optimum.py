@@ -172,13 +172,15 @@ def _excess(rows: Rows, weights: np.ndarray, point: np.ndarray) -> float:
     noise = np.finfo(float).eps * (abs(rows).T @ slopes)
     value, gradient, _ = _objective(rows, weights, 0.0, point)
     if isinstance(rows, np.ndarray):
-        q, r = np.linalg.qr(rows * np.sqrt(slopes)[:, None])
-        both = q @ linalg.solve_triangular(r, np.stack([gradient, noise], axis=1), trans="T") / np.sqrt(slopes)[:, None]
+        r = np.linalg.qr(rows * np.sqrt(slopes)[:, None], mode="r")
+        both = linalg.solve_triangular(r, np.stack([gradient, noise], axis=1), trans="T")
+        both = rows @ linalg.solve_triangular(r, both)
         change, proved = both[:, 0], abs(both).max() < 0.1
         left = 0.0
     else:
         change = iterative.lsqr(rows.T * np.sqrt(slopes), gradient, **PRECISELY)[0] / np.sqrt(slopes)
         left = np.linalg.norm(gradient - rows.T @ (slopes * change)) + np.linalg.norm(noise)
+        print(abs(change).max(), left, np.linalg.norm(noise), slopes.min(), (abs(rows).max(axis=1).toarray().ravel() * slopes).min())
         proved = abs(change).max() < 0.1 and left < 1e-6 * (abs(rows).max(axis=1).toarray().ravel() * slopes).min()
     share = share * (1 + change)
     gap = max(0.0, float(value - weights @ (entr(share) + entr(1 - share))))
