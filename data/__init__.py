@@ -2,6 +2,17 @@
 
 from data.dataset import DataSet
 from data.errors import DataError, MissingData
-from data.loading import available, digest, digest_file, load, load_file, names
+from data.loading import available, columns, digest, digest_file, load, load_file, names
 
-__all__ = ["DataError", "DataSet", "MissingData", "available", "digest", "digest_file", "load", "load_file", "names"]
+__all__ = [
+    "DataError",
+    "DataSet",
+    "MissingData",
+    "available",
+    "columns",
+    "digest",
+    "digest_file",
+    "load",
+    "load_file",
+    "names",
+]

@@ -51,6 +51,11 @@ def load_file(path: str | os.PathLike[str], features: int | None = None) -> Data
     return DataSet(where.name, *_load(where, features, None))
 
 
+def columns(name: str) -> int:
+    """The number of features of a registered set, without reading it. Raises DataError if the name is unknown."""
+    return entry(name).features
+
+
 def digest(name: str) -> str:
     """The digest that `load(name)` gives, without parsing; for a set of known digest without reading any file.
 

@@ -59,11 +59,13 @@ def is_torch_class(name: str) -> bool:
     return "." in name
 
 
-def component(group: str, node: dict[str, Any]) -> Any:
+def component(group: str, node: Any) -> Any:
     """The object that a node of the configuration describes: `_target_` and settings.
 
     Raises SettingError for a target outside the group's own package, an unknown key or a bad value.
     """
+    if not isinstance(node, dict):
+        raise SettingError(f"{group} must be one of {', '.join(choices(group))} ({group}=...), not {node!r}")
     values = dict(node)
     target = values.pop("_target_", None)
     if not isinstance(target, str):

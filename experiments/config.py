@@ -101,7 +101,8 @@ def composed(words: list[str]) -> tuple[DictConfig, Mapping[str, str]]:
                 raise SettingError(
                     f"'{value.input_line}' gives several values: sweep over them with -m, or quote the text"
                 )
-            OmegaConf.update(config, value.key_or_group, value.value(), merge=True, force_add=True)
+            content = value.value()
+            OmegaConf.update(config, value.key_or_group, content, merge=isinstance(content, dict), force_add=True)
     return config, chosen
 
 
@@ -120,6 +121,8 @@ def resolve(config: DictConfig, chosen: Mapping[str, Any]) -> Request:
     with overrides.one_sentence():
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     parts = {group: values.pop(group, None) for group in components.GROUPS}
+    if parts["logger"] is not None:
+        raise SettingError(f"logger must be none, there is no other yet, not {settings.short(parts['logger'])}")
     own: Settings = settings.build(Settings, values, "run")
     budget: BudgetSettings = settings.build(BudgetSettings, own.budget, "budget")
     experiment = Experiment(

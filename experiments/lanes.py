@@ -100,7 +100,8 @@ class TorchStepper:
     def __init__(self, optimizer: TorchOptimizer, lanes: Lanes, hypers: list[dict[str, float]]) -> None:
         assert lanes.count == 1, "a torch.optim class runs one lane at a time"
         self.leaves = [p[0].detach().requires_grad_() for p in lanes.params.values()]
-        given = {k: type(optimizer.arguments[k])(v) if k in optimizer.arguments else v for k, v in hypers[0].items()}
+        whole = {k for k, v in optimizer.arguments.items() if isinstance(v, int)}  # a class may insist on an int
+        given = {k: int(v) if k in whole and v.is_integer() else v for k, v in hypers[0].items()}
         self.inner = optimizer.load()(self.leaves, **{**optimizer.arguments, **given})
         self.base = [group.get("lr") for group in self.inner.param_groups]
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments import components
@@ -62,10 +62,10 @@ def _is_choice(key: str) -> bool:
 
 
 def _quoted(key: str, value: str) -> str:
-    """A path with characters that mean something to Hydra is quoted."""
-    if key in _PATHS and value and value[0] not in "'\"" and re.search(r"[=,(){}\[\]:\s#%]", value):
-        return "'" + value.replace("'", "\\'") + "'"
-    return value
+    """A path with characters that may mean something to Hydra is quoted, so that it is taken as it is."""
+    if key not in _PATHS or not value or value[0] in "'\"" or re.fullmatch(r"[\w./+-]+", value):
+        return value
+    return "'" + value.replace("'", "\\'").replace("${", "\\${") + "'"
 
 
 def _check_choices(group: str, value: str) -> None:
@@ -97,6 +97,8 @@ def one_sentence() -> Iterator[None]:
     """Turn a complaint of Hydra or OmegaConf into one sentence."""
     try:
         yield
+    except OverrideParseException as problem:
+        raise SettingError(f"'{problem.override}' cannot be read: put quotes around the value") from None
     except (HydraException, OmegaConfBaseException) as problem:
         lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
         text = lines[0] if lines else type(problem).__name__

@@ -10,18 +10,23 @@ from omegaconf import DictConfig
 
 from data import DataError
 from experiments import components, config, report, runner
+from experiments.overrides import one_sentence
 from experiments.store import Store
 from optim.settings import SettingError
 
 _ONLY_SHOW = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
 _WITH_A_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i")
+_EXPECTED = (SettingError, DataError, runner.RunFailed)
+_problems: list[Exception] = []  # of the jobs of this command
 _HYDRAS_OWN = components.ROOT / ".cache" / "hydra"  # where Hydra keeps its multirun.yaml
 
 
-@hydra.main(config_path="../configs", config_name="run", version_base="1.3")
+@hydra.main(config_path=str(components.CONFIGS), config_name="run", version_base="1.3")
 def _hydra_job(composed: DictConfig) -> None:
-    chosen = HydraConfig.get().runtime.choices
-    execute(config.resolve(composed, chosen))
+    try:
+        execute(config.resolve(composed, HydraConfig.get().runtime.choices))
+    except _EXPECTED as problem:  # Hydra would print a traceback, and skip the jobs that are left
+        _problems.append(problem)
 
 
 def execute(request: config.Request) -> None:
@@ -52,10 +57,9 @@ def guarded(action: Callable[[], Any]) -> int:
 
 def _preflight(overrides: list[str], several: bool) -> None:
     """Check every job of a multirun, so that nothing starts when one of them cannot."""
-    for job in _jobs(overrides) if several else [overrides]:
-        request = config.request(job)
-        if not request.plan:
-            Store(request.store).require_writable()
+    requests = [config.request(job) for job in (_jobs(overrides) if several else [overrides])]
+    for folder in {request.store for request in requests if not request.plan}:
+        Store(folder).require_writable()
 
 
 def _jobs(overrides: list[str]) -> Iterator[list[str]]:
@@ -64,9 +68,10 @@ def _jobs(overrides: list[str]) -> Iterator[list[str]]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     config.register()
-    parsed = OverridesParser.create().parse_overrides(config.normalise(overrides))
-    for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None):
-        yield from batch
+    with one_sentence():
+        parsed = OverridesParser.create().parse_overrides(config.normalise(overrides))
+        for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None):
+            yield from batch
 
 
 def main(words: list[str] | None = None) -> int:
@@ -77,11 +82,14 @@ def main(words: list[str] | None = None) -> int:
 
     def action() -> None:
         config.register()
-        if not any(word in _ONLY_SHOW for word in options):
+        if not any(word.partition("=")[0] in _ONLY_SHOW for word in options):
             _preflight(given, several="-m" in options or "--multirun" in options)
         folders = [f"hydra.{kind}.dir={_HYDRAS_OWN}" for kind in ("run", "sweep")]
         sys.argv[1:] = [*options, *folders, *config.normalise(given)]
+        _problems.clear()
         _hydra_job()
+        if _problems:
+            raise _problems[0]
 
     return guarded(action)
 

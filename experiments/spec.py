@@ -66,9 +66,9 @@ class Experiment:
             "average": _described(self.average) if self.average else None,
             "probes": {name: _described(probe) for name, probe in sorted(self.probes.items())},
             "sampling": None if self.batch_size.whole or self.task.size is None else self.sampling,
-            "budget": {self.budget.axis: self.budget.amount},
+            "budget": {self.budget.axis: float(self.budget.amount)},
             "record": self.record,
-            "divergence_bound": self.divergence_bound,
+            "divergence_bound": float(self.divergence_bound),
             "device": torch.device(self.device).type,
             "dtype": self.dtype,
         }
@@ -119,7 +119,8 @@ class Run:
     @functools.cached_property
     def id(self) -> str:
         """The identity: 20 hexadecimal digits."""
-        return digest({"experiment": self.experiment.key, "seed": self.seed, "hyper": self.hyper})[:20]
+        hyper = {name: float(value) for name, value in self.hyper.items()}
+        return digest({"experiment": self.experiment.key, "seed": self.seed, "hyper": hyper})[:20]
 
     def columns(self) -> dict[str, Any]:
         """The configuration of the run, flat."""

@@ -30,6 +30,9 @@ def expand_aliases(cls: type[Rule], values: dict[str, Any], where: str = "") -> 
     for alias, targets in cls.aliases.items():
         if alias in expanded:
             parts = expanded.pop(alias)
+            for target in targets:
+                if target in values:
+                    raise SettingError(f"{where or cls.__name__}: {alias} stands for {target}, so give one of the two")
             if not isinstance(parts, list | tuple) or len(parts) != len(targets):
                 raise SettingError(f"{where or cls.__name__}: {alias} must be {len(targets)} numbers, not {parts!r}")
             expanded.update(zip(targets, parts, strict=True))

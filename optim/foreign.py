@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import inspect
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -29,6 +30,9 @@ class TorchOptimizer:
     arguments: dict[str, Any] = setting({}, doc="keywords of the class, such as lr")
 
     def __post_init__(self) -> None:
+        for key, value in self.arguments.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise SettingError(f"{self.path}: {key} must be a finite number, not {value}")
         keywords = inspect.signature(self.load()).parameters
         if not any(p.kind is p.VAR_KEYWORD for p in keywords.values()):
             for key in self.arguments:
@@ -37,7 +41,7 @@ class TorchOptimizer:
                     raise SettingError(f"{self.path} has no argument '{key}': {nearest(key, valid)}")
         try:
             self.make([torch.zeros(1, requires_grad=True)])
-        except (TypeError, ValueError) as problem:
+        except Exception as problem:  # whatever the class makes of them
             raise SettingError(f"{self.path} refuses its arguments {self.arguments}: {problem}") from None
 
     def load(self) -> type[torch.optim.Optimizer]:

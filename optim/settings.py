@@ -7,6 +7,7 @@ component from plain values and refuses what does not fit in one sentence.
 import dataclasses
 import difflib
 import math
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -119,13 +120,21 @@ def _coerce(value: Any, kind: Any, label: str) -> Any:
             except SettingError:
                 continue
         called = " or ".join(_CALLED.get(typing.get_origin(o) or o, str(o)) for o in wanted)
-        raise SettingError(f"{label} must be {called}, not {value!r}")
+        raise SettingError(f"{label} must be {called}, not {short(value)}")
     base = typing.get_origin(kind) or kind
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise SettingError(f"{label} must be a finite number, not one so large")
     if base is float and is_number:
         return float(value)
     if base is int and is_number and math.isfinite(value) and float(value).is_integer():
         return int(value)
     if base is not float and base is not int and isinstance(value, base):
         return value
-    raise SettingError(f"{label} must be {_CALLED.get(base, base.__name__)}, not {value!r}")
+    raise SettingError(f"{label} must be {_CALLED.get(base, base.__name__)}, not {short(value)}")
+
+
+def short(value: Any) -> str:
+    """A value as it is shown in an error: not longer than a line."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"

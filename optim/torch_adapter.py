@@ -76,8 +76,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         state.update({"step": step, **new[""]})
 
     def _step_together(self, members: list[tuple[Tensor, dict[str, Any]]]) -> None:
-        members = [(p, group) for p, group in members if p.grad is not None]
-        if not members:
+        if all(p.grad is None for p, _ in members):
             return
         groups = [group for _, group in members]
         for name in settings.names(self.rule_class):
@@ -90,7 +89,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         if any(not self.state[p] for p, _ in members):
             self._spread(members, rule.init(params)[""], step=0)
         step = self.state[members[0][0]]["step"] + 1
-        grads = {str(i): self._gradient(p, group) for i, (p, group) in enumerate(members)}
+        grads = {  # a parameter without a gradient has a gradient of zero
+            str(i): torch.zeros_like(p) if p.grad is None else self._gradient(p, group)
+            for i, (p, group) in enumerate(members)
+        }
         updates, new = rule.update(grads, {"": self._gather(members)}, params, {"lr": 1.0}, step)
         for i, (p, group) in enumerate(members):
             p.add_(updates[str(i)], alpha=group["lr"])

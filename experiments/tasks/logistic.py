@@ -43,7 +43,8 @@ class LogisticRegression(Task):
 
     def content(self) -> dict[str, str]:
         digest = data.digest(self.data) if self.data else data.digest_file(str(self.path))
-        return {"data": digest, "path": "", "features": str(self.features or "")}
+        columns = data.columns(self.data) if self.data else self.features
+        return {"data": digest, "path": "", "features": str(columns or "")}
 
     def load(self, device: torch.device, dtype: torch.dtype) -> None:
         self._signed = torch.from_numpy(self._rows()).to(device=device, dtype=dtype)
@@ -74,7 +75,7 @@ class LogisticRegression(Task):
 
     def _ready(self) -> Tensor:
         if self._signed is None:
-            self.prepare(torch.device("cpu"), torch.float64)
+            self.prepare(*self.last_prepared)
         assert self._signed is not None
         return self._signed
 
@@ -124,7 +125,7 @@ class LogisticRegression(Task):
         right = torch.zeros_like(total)
         for part in rows.split(_ROWS_AT_ONCE):
             margins = part @ flat.T
-            total += softplus(-margins).sum(dim=0)
+            total += softplus(-margins).sum(dim=0, dtype=torch.float64)
             right += (margins > 0).sum(dim=0)
         loss = total / len(rows) + 0.5 * self.l2 * (flat.double() ** 2).sum(dim=1)
         metrics = {"loss": loss, "accuracy": right / len(rows)}

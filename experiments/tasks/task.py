@@ -23,6 +23,7 @@ class Task:
     """
 
     version: ClassVar[int] = 1
+    last_prepared = (torch.device("cpu"), torch.float64)  # no field: where and how the data were wanted last
     strategies: ClassVar[dict[str, Strategy]] = {"cpu": "batched", "cuda": "batched"}
 
     def content(self) -> dict[str, str]:
@@ -34,6 +35,7 @@ class Task:
 
         Only the tasks used last keep their data in memory. Raises DataError.
         """
+        self.last_prepared = (device, dtype)
         if _loaded.get(id(self), (None, None))[1] != (device, dtype):
             self.load(device, dtype)
         _loaded.pop(id(self), None)

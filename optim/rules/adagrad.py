@@ -33,11 +33,8 @@ class AdaGrad(Rule):
         self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any
     ) -> tuple[Tensor, Tensors]:
         total = torch.addcmul(state["sum"], grad, grad)
-        update = grad / (total.sqrt() + c["eps"]) * c["step_size"]
-        if not _positive(c["eps"]):  # 0/0 := 0
-            update = torch.where(total > 0, update, torch.zeros_like(update))
+        root = total.sqrt() + c["eps"]
+        update = grad / root * c["step_size"]
+        if isinstance(c["eps"], Tensor) or c["eps"] == 0:  # 0/0 := 0
+            update = torch.where(root == 0, torch.zeros_like(update), update)
         return update, {"sum": total}
-
-
-def _positive(eps: Any) -> bool:
-    return not isinstance(eps, Tensor) and eps > 0
