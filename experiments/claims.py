@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.statistics import Answer, Interval
 
+NOT_TESTABLE: Answer = "not testable at this scale"
 Measurements = Mapping[str, Any]
 """What the studies found, by name of the study."""
 
@@ -63,7 +64,7 @@ class Verdict:
     @property
     def share(self) -> tuple[int, int]:
         """In how many arms the claim holds, of how many in which it could be tested."""
-        tested = [arm for arm in self.arms if not arm["answer"].startswith("not testable")]
+        tested = [arm for arm in self.arms if arm["answer"] != NOT_TESTABLE]
         return sum(arm["answer"] == "holds" for arm in tested), len(tested)
 
 
@@ -71,7 +72,7 @@ def judge(claim: Claim, measurements: Measurements) -> Verdict:
     """Judge a claim in every arm."""
     arms = list(claim.arms(measurements))
     found = [claim.judge(measurements, arm) for arm in arms]
-    main = found[0]
+    main = found[0] if found else Judgement(NOT_TESTABLE, Interval(math.nan, -math.inf, math.inf, 0), ("no runs",))
     shown = tuple(
         {**arm, "answer": j.answer, **{k: _plain(v) for k, v in asdict(j.statistic).items()}}
         for arm, j in zip(arms, found, strict=True)

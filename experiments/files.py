@@ -1,13 +1,15 @@
 """Writing files so that a killed process never leaves half of one."""
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -40,13 +42,30 @@ def write_text(path: Path, text: str) -> None:
 def write_checkpoint(path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
     """Tensors and plain numbers in one safetensors file (the numbers as JSON in its header), whole or not at all."""
     flat = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    content = save(flat, metadata={"numbers": json.dumps(numbers)})
+    content = save(flat, metadata={"numbers": json.dumps(numbers), "digest": _digest(flat, json.dumps(numbers))})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
-def read_checkpoint(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `write_checkpoint` wrote."""
-    with safe_open(path, framework="pt", device=device) as handle:
-        numbers = json.loads(handle.metadata()["numbers"])
-        return {name: handle.get_tensor(name) for name in handle.keys()}, numbers  # noqa: SIM118 (not a dict)
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What `write_checkpoint` wrote, on the CPU; None if there is no such file, or it is damaged.
+
+    Tensors are copied into memory of torch's own: sums over memory that is aligned in another way differ in the last
+    bit, and a resumed run must not.
+    """
+    try:
+        with safe_open(path, framework="pt") as handle:
+            about = handle.metadata()
+            tensors = {name: handle.get_tensor(name).clone() for name in handle.keys()}  # noqa: SIM118 (not a dict)
+        intact = about["digest"] == _digest(tensors, about["numbers"])
+        return (tensors, json.loads(about["numbers"])) if intact else None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _digest(tensors: dict[str, Tensor], numbers: str) -> str:
+    total = hashlib.sha256(numbers.encode())
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()

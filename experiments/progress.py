@@ -62,9 +62,13 @@ class Bar:
             self._bar.update(self._base - self._bar.n)
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
+        """A line above the bar, for who is watching."""
         if not self._quiet:
             tqdm.write(text, file=sys.stderr)
+
+    def warn(self, text: str) -> None:
+        """A line above the bar that is written in any case."""
+        tqdm.write(text, file=sys.stderr)
 
 
 def _work(job: Job) -> float:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import config
 from experiments.spec import Experiment, Run
+from optim.settings import SettingError, nearest
 
 if TYPE_CHECKING:
     import pandas
@@ -47,6 +48,14 @@ class Protocol:
     factor: float
     extend_by: int = 3
     extensions: int = 12
+
+    def __post_init__(self) -> None:
+        for name, seeds in (("tuning_seeds", self.tuning_seeds), ("seeds", self.fresh_seeds)):
+            if not seeds or len(set(seeds)) < len(seeds):
+                raise SettingError(f"{name} must be different numbers, at least one, not {list(seeds)}")
+        both = set(self.tuning_seeds) & set(self.fresh_seeds)
+        if both:
+            raise SettingError(f"seeds and tuning_seeds must not share any, and {sorted(both)} are in both")
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,10 @@ class _Tuning:
         return math.fsum(values) / len(values)
 
     def value(self, run: Run, readout: str, finals: Finals) -> float:
-        found = finals[run.id].get(self.cell.readouts[readout])
+        last, metric = finals[run.id], self.cell.readouts[readout]
+        if last and metric not in last:
+            raise SettingError(f"the runs have no metric '{metric}' (readout '{readout}'): {nearest(metric, last)}")
+        found = last.get(metric)
         return math.inf if found is None else found
 
     def pick(self, readout: str) -> float:

@@ -89,6 +89,9 @@ def _one(paper: str, options: Options) -> None:
         found = {name: studies[name].measure(configured[name], session.complete) for name in names}
     except Nothing:
         return
+    if options.plan:
+        print("nothing is left to run")
+        return
     verdicts = [claims.judge(claim, found) for claim in wanted]
     folder = (RESULTS if options.reference else RESULTS / "local") / paper / options.scale
     pages.write(folder, about, options.scale, verdicts, studies, configured, found, session)

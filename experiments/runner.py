@@ -59,6 +59,8 @@ def complete(runs: Sequence[Run], store: Store, *, checkpoint_seconds: float = 6
 
 
 def _run(job: Job, claim: Claim, bar: Bar, checkpoint_seconds: float) -> None:
+    if claim.begun_by not in (None, provenance.code_digest()):
+        bar.warn(f"note: job {job.id} was begun by other code ({claim.begun_by}) with the same version numbers")
     bar.start(job)
     loop = Loop(job, claim)
     outcome = loop.run(checkpoint_seconds, bar.advance)

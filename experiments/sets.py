@@ -12,16 +12,17 @@ def examples_in(tasks: Sequence[str]) -> dict[str, int]:
 
     Raises MissingData if none is at hand.
     """
-    found, missing = {}, None
+    found, missing = {}, []
     for name in tasks:
         try:
             size = config.request([f"task={name}"]).runs[0].experiment.task.size
         except MissingData as problem:
-            print(f"skipped: {problem}", file=sys.stderr)
-            missing = problem
+            missing.append(problem)
             continue
         assert size is not None, f"{name} is a stream"
         found[name] = size
-    if not found and missing is not None:
-        raise missing
+    if missing and not found:
+        raise missing[0]
+    for one in missing:
+        print(f"skipped: {one}", file=sys.stderr)
     return found

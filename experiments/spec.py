@@ -103,6 +103,9 @@ class Experiment:
             if part is not None:
                 flat.setdefault(name, type(part).__name__)
                 flat |= {f"{name}.{key}": value for key, value in _values(part).items() if key != "arguments"}
+        if isinstance(self.optimizer, TorchOptimizer):
+            arguments = self.optimizer.arguments.items()
+            flat |= {f"optimizer.arguments.{k}": v for k, v in arguments if k not in self.hyper()}
         for key in ("sampling", "record", "divergence_bound", "device", "dtype"):
             flat[key] = getattr(self, key)
         return {**flat, f"budget.{self.budget.axis}": self.budget.amount}

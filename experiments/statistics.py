@@ -118,7 +118,7 @@ def all_of(answers: Sequence[Answer]) -> Answer:
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
     """Spearman's rank correlation; NaN if either is constant or there are fewer than three points."""
-    if len(x) < 3 or len(set(x)) == 1 or len(set(y)) == 1:
+    if len(x) < 3 or len(set(x)) == 1 or len(set(y)) == 1 or any(math.isnan(v) for v in (*x, *y)):
         return math.nan
     return float(np.corrcoef(_ranks(x), _ranks(y))[0, 1])
 

@@ -54,13 +54,14 @@ class JobFolder:
         return self._read("provenance.json")
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """The rows so far; a last line that was being written when the process died is left out."""
+        """The rows so far, up to the first that is torn: it was being written when the process died."""
         try:
             with (self.path / "metrics.jsonl").open(encoding="utf-8") as lines:
                 for line in lines:
-                    if line.endswith("\n"):
-                        yield json.loads(line)
-        except FileNotFoundError:
+                    if not line.endswith("\n"):
+                        return
+                    yield json.loads(line)
+        except (FileNotFoundError, ValueError):
             return
 
     def _read(self, name: str) -> dict[str, Any]:
@@ -71,8 +72,9 @@ class JobFolder:
 class Claim:
     """A job that this process holds: the sink of its loop. Released by `close`, or when the process dies."""
 
-    def __init__(self, folder: JobFolder, lock: int) -> None:
-        self.folder, self._lock = folder, lock
+    def __init__(self, folder: JobFolder, lock: int, begun_by: str | None = None) -> None:
+        """begun_by: digest of the code that wrote the checkpoint, if there is one."""
+        self.folder, self._lock, self.begun_by = folder, lock, begun_by
         self._rows = (folder.path / "metrics.jsonl").open("ab")
 
     def append(self, row: dict[str, Any]) -> None:
@@ -87,9 +89,10 @@ class Claim:
         files.write_checkpoint(self.folder.path / "checkpoint.safetensors", tensors, numbers)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The last checkpoint, after cutting the rows back to it."""
-        path = self.folder.path / "checkpoint.safetensors"
-        kept = files.read_checkpoint(path) if path.exists() else None
+        """The last checkpoint, after cutting the rows back to it; None, and no rows, if it or they are damaged."""
+        kept = files.read_checkpoint(self.folder.path / "checkpoint.safetensors")
+        if kept and self._rows.seek(0, os.SEEK_END) < kept[1]["rows"]:
+            kept = None  # rows were lost, so the job starts over
         self._rows.truncate(kept[1]["rows"] if kept else 0)
         self._rows.seek(0, os.SEEK_END)
         return (kept[0], kept[1]["loop"]) if kept else None
@@ -172,16 +175,23 @@ class Store:
         with _locked(self.folder / "lock"):
             for folder in self.folders():
                 overlaps = any(run["run"] in mine for run in self._describe(folder)["runs"])
-                if overlaps and (folder.finished or (folder.path.name != job.id and _held(folder.path / "lock"))):
+                # in this order: a job that is not held any more may just have been finished
+                if overlaps and ((folder.path.name != job.id and _held(folder.path / "lock")) or folder.finished):
                     return None
             folder = JobFolder(self.jobs / job.id)
             folder.path.mkdir(parents=True, exist_ok=True)
             lock = _try_lock(folder.path / "lock")
             if lock is None:
                 return None
+            if folder.finished:  # by a process that has just let it go
+                os.close(lock)
+                return None
+            for remains in folder.path.glob("*.part"):  # of a process that was killed while it wrote
+                remains.unlink()
+            claim = Claim(folder, lock, begun_by=folder.provenance()["code"] if folder.started else None)
             files.write_json(folder.path / "provenance.json", provenance.describe(job.experiment.device), indent=1)
             files.write_json(folder.path / "job.json", job.describe())
-            return Claim(folder, lock)
+            return claim
 
 
 @contextlib.contextmanager

@@ -51,7 +51,8 @@ def _frame(folder: JobFolder, about: dict[str, Any], wanted: set[str]) -> "panda
     own.insert(0, "run", [run["run"] for run in runs])
     own.insert(1, "status", [ended.get(run["run"], {}).get("status", "unfinished") for run in runs])
     own["seed"] = [run["seed"] for run in runs]
-    fixed = pd.DataFrame(about["columns"], index=rows.index)
+    shared = {k: str(v) if isinstance(v, list | dict) else v for k, v in about["columns"].items()}
+    fixed = pd.DataFrame(shared, index=rows.index)
     parts = [own.iloc[lane].reset_index(drop=True), fixed, rows]
     joined = pd.concat(parts, axis=1)
     return joined.loc[:, ~joined.columns.duplicated()]

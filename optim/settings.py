@@ -134,6 +134,11 @@ def _coerce(value: Any, kind: Any, label: str) -> Any:
     raise SettingError(f"{label} must be {_CALLED.get(base, base.__name__)}, not {short(value)}")
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number (true and false are none)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def short(value: Any) -> str:
     """A value as it is shown in an error: not longer than a line."""
     text = repr(value)

@@ -86,8 +86,12 @@ class RuleOptimizer(torch.optim.Optimizer):
                 )
         rule = self._rule(groups[0])
         params = {str(i): p for i, (p, _) in enumerate(members)}
-        if any(not self.state[p] for p, _ in members):
-            self._spread(members, rule.init(params)[""], step=0)
+        begun: dict[str, Any] = next((dict(self.state[p]) for p, _ in members if self.state[p]), {"step": 0})
+        joining = [(p, group) for p, group in members if not self.state[p]]
+        if joining:
+            started = rule.init({str(i): p for i, (p, _) in enumerate(joining)})[""]
+            shared = {k: begun[k] for k, value in started.items() if value.dim() == 0 and k in begun}
+            self._spread(joining, {**started, **shared}, begun["step"])
         step = self.state[members[0][0]]["step"] + 1
         grads = {  # a parameter without a gradient has a gradient of zero
             str(i): torch.zeros_like(p) if p.grad is None else self._gradient(p, group)

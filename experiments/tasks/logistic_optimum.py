@@ -1,8 +1,7 @@
 """The infimum of logistic regression, with a certificate: is it attained, where, and how exactly is it known?
 
-Without l2 a recession direction v (`z_i . v >= 0` for all rows, `> 0` for some) sends the losses of the rows that it
-separates to zero: the infimum is that of the other rows. Directions compose (`t v + v'` with a large t), so rows are
-removed one direction at a time, until a minimiser provably exists for the rest.
+Without l2 a recession direction v (`z_i . v >= 0` for all rows, `> 0` for some) sends the losses of some rows to zero.
+They are removed, one direction after another (`t v + v'` composes two), until a minimiser provably exists for the rest.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from scipy.special import entr, expit
 from threadpoolctl import threadpool_limits
 
 Rows = Any  # (m, d), sparse.csr_array or np.ndarray
-
 DENSE_SIDE = 3000  # largest Hessian that is formed
 DENSE_WORK = 5e10  # largest rows * columns * min(rows, columns) that is factorised
 PRECISELY: dict[str, Any] = {"atol": 1e-15, "btol": 1e-15, "conlim": 0, "iter_lim": 5000}
@@ -49,15 +47,15 @@ def minimise_logistic(signed_inputs: sparse.csr_array, l2: float) -> Optimum:
             kept, error, how = np.arange(rows.shape[0]), 0.0, "Newton"
     value, gradient, _ = _objective(rows[kept], weights[kept], l2, point)
     norm, finite = float(np.linalg.norm(gradient)), kept.size == rows.shape[0]
-    error = error if l2 == 0 else norm**2 / (2 * l2)  # by strong convexity
+    error += norm**2 / (2 * l2) if l2 > 0 else 0.0  # by strong convexity
     note = f"{how}: within {error:.1e} of the infimum, rounding apart{' (NOT CERTIFIED)' * (error > 1e-8)}."
     return Optimum(value, norm, finite, point if finite else None, note)
 
 
 def _without_l2(rows: Rows, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, str]:
     """The rows that keep a loss, a minimiser (d,) for them, a bound on its excess, and how they were found."""
-    kept, scale = np.arange(rows.shape[0]), abs(rows).max(axis=0).toarray().ravel()
-    separated, error = 0, 0.0
+    kept, separated, error = np.arange(rows.shape[0]), 0, 0.0
+    scale = abs(rows).max(axis=0).toarray().ravel()
     while True:
         kept, point, excess = _peel(rows, kept), np.zeros(rows.shape[1]), 0.0
         active = kept[np.diff(rows.indptr)[kept] > 0]  # an empty row keeps its loss of log 2 and decides nothing
@@ -128,11 +126,10 @@ def _newton(rows: Rows, weights: np.ndarray, l2: float) -> np.ndarray:
 def _step(rows: Rows, curvature: np.ndarray, l2: float, gradient: np.ndarray) -> np.ndarray:
     """The Newton step, by Cholesky or, in high dimension, by conjugate gradients that sharpen as the gradient falls."""
     if gradient.size > DENSE_SIDE:
-        diagonal, size = np.maximum(rows.power(2).T @ curvature + l2, 1e-300), 2 * gradient.shape
+        diagonal, size = np.maximum((rows**2).T @ curvature + l2, 1e-300), 2 * gradient.shape
         hessian = iterative.LinearOperator(size, lambda v: rows.T @ (curvature * (rows @ v)) + l2 * v, dtype=float)
-        jacobi = iterative.LinearOperator(size, lambda v: v / diagonal, dtype=float)
-        accuracy = min(0.1, float(np.linalg.norm(gradient)) ** 0.5)
-        return iterative.cg(hessian, -gradient, rtol=accuracy, maxiter=2000, M=jacobi)[0]
+        rough, jacobi = min(0.1, float(np.linalg.norm(gradient)) ** 0.5), sparse.diags_array(1 / diagonal)
+        return iterative.cg(hessian, -gradient, rtol=rough, maxiter=2000, M=jacobi)[0]
     dense, damping = (rows.T * curvature) @ rows, 0.0
     dense = (dense if isinstance(dense, np.ndarray) else dense.toarray()) + l2 * np.eye(gradient.size)
     while True:
@@ -147,16 +144,15 @@ def _solve(rows: Rows, weights: np.ndarray, scale: np.ndarray) -> tuple[np.ndarr
     if min(rows.shape) > DENSE_SIDE or rows.shape[0] * rows.shape[1] * min(rows.shape) > DENSE_WORK:
         point = _newton(rows, weights, 0.0)
         return point, _excess(rows, weights, point)
-    tall, small = np.linalg.qr(rows.toarray())
+    point, (tall, small) = np.zeros(rows.shape[1]), np.linalg.qr(rows.toarray())
     q, r, order = linalg.qr(small, mode="economic", pivoting=True)
     rank = int((abs(np.diag(r)) > 1e-11 * abs(r[0, 0])).sum())
     basis = tall @ q[:, :rank]  # of the column space, orthonormal: dependent columns are gone
     reduced = _newton(basis, weights, 0.0)
     left, triangle = linalg.qr((r[:rank] * scale[order]).T, mode="economic")  # w / scale gets the least norm
-    point = np.zeros(rows.shape[1])
     for _ in range(3):  # the second and third time for what rounding took
-        missing = basis.T @ (basis @ reduced - rows @ point)
-        point[order] += scale[order] * (left @ linalg.solve_triangular(triangle, missing, trans="T"))
+        missing = linalg.solve_triangular(triangle, basis.T @ (basis @ reduced - rows @ point), trans="T")
+        point[order] += scale[order] * (left @ missing)
     return point, _excess(basis, weights, reduced)
 
 
@@ -169,20 +165,16 @@ def _excess(rows: Rows, weights: np.ndarray, point: np.ndarray) -> float:
     """
     value, gradient, _ = _objective(rows, weights, 0.0, point)
     share = np.maximum(expit(-(rows @ point)), 1e-290)
-    slopes = weights * share
-    sides = np.stack([gradient, np.finfo(float).eps * (abs(rows).T @ slopes)], axis=1)
+    root = np.sqrt(weights * share)
+    sides = np.stack([gradient, np.finfo(float).eps * (abs(rows).T @ root**2)], axis=1)
     if isinstance(rows, np.ndarray):
-        r = np.linalg.qr(rows * np.sqrt(slopes)[:, None], mode="r")
+        r = np.linalg.qr(rows * root[:, None], mode="r")
         both = rows @ linalg.solve_triangular(r, linalg.solve_triangular(r, sides, trans="T"))
     else:
-        runs = [iterative.lsqr(rows.T * np.sqrt(slopes), side, **PRECISELY) for side in sides.T]
-        both = np.stack(
-            [run[0] / np.sqrt(slopes) if run[1] in (0, 1, 2, 4, 5) else 1 + 0 * slopes for run in runs], axis=1
-        )
-    left = np.linalg.norm(gradient - rows.T @ (slopes * both[:, 0]))
+        runs = [iterative.lsqr(rows.T * root, side, **PRECISELY)[:2] for side in sides.T]
+        both = np.stack([(x if stop < 6 else root) / root for x, stop in runs], axis=1)  # from 6 on: not converged
     share = share * (1 + both[:, 0])
-    gap = max(0.0, float(value - weights @ (entr(share) + entr(1 - share))))
-    return gap + float(left * np.linalg.norm(point)) if abs(both).max() < 0.1 else np.inf
+    return max(0.0, float(value - weights @ (entr(share) + entr(1 - share)))) if abs(both).max() < 0.1 else np.inf
 
 
 def _separable(rows: Rows, guess: np.ndarray) -> tuple[np.ndarray, float]:

@@ -1,5 +1,6 @@
 """Verdicts on tables made by hand, whose answer is known by construction."""
 
+import functools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -148,7 +149,7 @@ def test_a2_is_open_when_the_seeds_disagree() -> None:
 
 @pytest.mark.parametrize("seeds", [1, 2, 3, 4])
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
-@pytest.mark.parametrize("ratios", [(1e6,) * 5, (1e-6,) * 5, (1e6, 1e6, 1e6, 1e6, 1e-6), (1, 1, 1, 1, 9)])
+@pytest.mark.parametrize("ratios", [(1e6,) * 5, (1e6, 1e6, 1e6, 1e-6, 1e-6)])
 def test_fewer_than_five_seeds_decide_nothing(claim: Claim, seeds: int, ratios: tuple[float, ...]) -> None:
     verdict = judge(claim, measured(by_size(*ratios), seeds=seeds, spread=1e-6))
     assert verdict.answer not in ("holds", "fails")
@@ -385,9 +386,13 @@ def test_two_choices_that_decide_equally() -> None:
 # The closing line ----------------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def some_verdict() -> Verdict:
+    return judge(A2, measured(lambda row: 2.0, sizes=(8,), seeds=5))
+
+
 def verdict_of(claim: str, answer: Answer, value: float | None = 1.0) -> Verdict:
-    made = judge(A2, measured(lambda row: 2.0, sizes=(8,), seeds=5))
-    return replace(made, claim=claim, answer=answer, value=value)
+    return replace(some_verdict(), claim=claim, answer=answer, value=value)
 
 
 @pytest.fixture
@@ -408,9 +413,7 @@ def test_all_match(reference: Path) -> None:
 
 def test_one_differs(reference: Path) -> None:
     line = compare(ten(A4=("fails", 0.123456)), reference)
-    assert line == (
-        "9 of 10 verdicts match the reference; A4 differs: fails here (0.123), holds there (2)"
-    )
+    assert line == ("9 of 10 verdicts match the reference; A4 differs: fails here (0.123), holds there (2)")
 
 
 def test_several_differ(reference: Path) -> None:

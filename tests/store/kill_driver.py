@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from experiments import config, files, loop, provenance, runner, store
+from experiments import config, estimate, files, loop, planner, provenance, runner, store
 from experiments.measure.probe import Probe
 from experiments.spec import Budget, Experiment, Run, with_lanes
 from experiments.tasks.task import Batch, Params, Task
@@ -50,7 +50,7 @@ LANES = {
     "seeds": [*SLOW, "lanes.lr=[0.2,0.3]", "lanes.seed=[0,1,2]"],
 }  # fmt: skip
 
-LANES["honest"] = [*(w for w in LANES["adam"] if not w.startswith(("budget", "record"))), "budget.steps=400",
+LANES["honest"] = [*(w for w in LANES["adam"] if not w.startswith(("budget", "record"))), "budget.steps=150",
                    "record=every:7"]  # fmt: skip
 
 
@@ -277,6 +277,7 @@ def main() -> None:
             name = order["scenario"]
             if name not in known:
                 known[name] = BUILT[name]() if name in BUILT else config.request(LANES[name]).runs
+                estimate.cost(planner.group(known[name]))  # imports what a step needs, once for all forks
             answer = _start(order, known[name])
         print(answer, flush=True)
 

@@ -185,7 +185,7 @@ def test_killed_once_at_every_so_many_moments(
     driver: Driver, reference: Any, scenario: str, tmp_path: Path
 ) -> None:  # fmt: skip
     life, expected = reference(scenario)
-    for n in range(1, len(life.ticks) + 1, 14):
+    for n in range(1, len(life.ticks) + 1, 21):
         _kill_once(driver, scenario, tmp_path / str(n), n, 1, expected)
 
 
@@ -247,7 +247,7 @@ def _uninterrupted(driver: Driver, store: Path) -> dict[str, Any]:
 
 
 def test_the_command_killed_from_outside_at_a_random_time(driver: Driver, tmp_path: Path) -> None:
-    delay = random.Random(time.time_ns()).uniform(0.0, 0.4)
+    delay = random.Random(time.time_ns()).uniform(0.0, 0.2)
     store = tmp_path / "killed"
     _honest(store, delay, after_checkpoint=True)
     before = saved_step(store)

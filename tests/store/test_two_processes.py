@@ -83,11 +83,12 @@ def test_two_overlapping_requests_at_the_same_time(
 
 
 def test_two_different_requests_do_not_wait_for_each_other(driver: Driver, tmp_path: Path) -> None:
-    slow = driver.start("left", tmp_path, slow=0.02, checkpoint_seconds=1e9)
+    slow = driver.start("left", tmp_path, slow=0.2)
     until(lambda: slow.noted("step"))
     quick = driver.live("adaptive", tmp_path)
     assert quick.code == 0
     assert len(slow.noted("step")) < 60
+    os.kill(slow.pid, signal.SIGKILL)
     driver.wait(slow)
 
 
@@ -104,7 +105,7 @@ def test_the_same_request_twice_at_the_same_time(
 def test_one_of_two_is_killed_and_the_other_completes_its_own(
     driver: Driver, tmp_path: Path, alone: dict[str, dict[str, Any]]
 ) -> None:
-    first = driver.start("left", tmp_path, slow=0.005)
+    first = driver.start("left", tmp_path, slow=0.04)
     until(lambda: len(first.noted("saved")) >= 5)
     second = driver.start("right", tmp_path, checkpoint_seconds=1e9)
     until(lambda: second.ticks.count("claim:after") >= 2)  # it waits
@@ -120,7 +121,7 @@ def test_one_of_two_is_killed_and_the_other_completes_its_own(
 def test_the_same_request_takes_over_from_a_killed_process(
     driver: Driver, tmp_path: Path, alone: dict[str, dict[str, Any]]
 ) -> None:
-    first = driver.start("left", tmp_path, slow=0.005)
+    first = driver.start("left", tmp_path, slow=0.04)
     until(lambda: len(first.noted("saved")) >= 5)
     second = driver.start("left", tmp_path)
     until(lambda: second.ticks.count("claim:after") >= 2)
@@ -128,7 +129,9 @@ def test_the_same_request_takes_over_from_a_killed_process(
     driver.wait(first)
     driver.wait(second)
     check(tmp_path, ids("left"), alone)
-    assert second.noted("step") == list(range(first.noted("saved")[-1] + 1, 61))
+    taken, saved = second.noted("step"), first.noted("saved")[-1]
+    assert taken == list(range(taken[0], 61))
+    assert taken[0] - 1 in (saved, saved + 1), "it died before or after it could write down that it had saved"
 
 
 def test_four_processes_of_different_shape(driver: Driver, tmp_path: Path, alone: dict[str, dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.claims import Claim, Judgement, Measurements
+from experiments.claims import NOT_TESTABLE, Claim, Judgement, Measurements
 from experiments.statistics import (
     Answer,
     Interval,
@@ -51,6 +51,8 @@ def ratios(measurements: Measurements, arm: Mapping[str, Any]) -> "pandas.DataFr
     rows = []
     for (name, size), cell in table.groupby(["set", "batch_size"], sort=False):
         wide = cell.pivot(index="seed", columns="method", values="value")
+        if not {arm["sgd"], CHALLENGER} <= set(wide.columns):
+            continue
         both = cell[cell.method.isin([arm["sgd"], CHALLENGER])]
         interval = paired_ratio(wide[arm["sgd"]], wide[CHALLENGER])
         rates = both.drop_duplicates("method").set_index("method").lr
@@ -61,8 +63,8 @@ def ratios(measurements: Measurements, arm: Mapping[str, Any]) -> "pandas.DataFr
                 "batch": cell.batch.iloc[0],
                 "batch_size": int(size),
                 "steps": int(cell.steps.iloc[0]),
-                "sgd_gap": float(np.exp(np.log(wide[arm["sgd"]]).mean())),
-                "adagrad_gap": float(np.exp(np.log(wide[CHALLENGER]).mean())),
+                "sgd_gap": exp_interval(mean_interval(np.log(wide[arm["sgd"]]))).value,
+                "adagrad_gap": exp_interval(mean_interval(np.log(wide[CHALLENGER]))).value,
                 "sgd_lr": float(rates[arm["sgd"]]),
                 "adagrad_lr": float(rates[CHALLENGER]),
                 "ratio": interval.value,
@@ -71,15 +73,20 @@ def ratios(measurements: Measurements, arm: Mapping[str, Any]) -> "pandas.DataFr
                 "seeds": interval.n,
                 "edge": edge,
                 "answer": "inconclusive" if edge else decide(interval, BETTER),
-                "logs": np.log(wide[arm["sgd"]] / wide[CHALLENGER]),
+                "logs": np.log(wide[arm["sgd"]]) - np.log(wide[CHALLENGER]),
             }
         )
     return pd.DataFrame(rows)
 
 
+_NOTHING = Judgement(NOT_TESTABLE, Interval(float("nan"), 0.0, float("inf"), 0), ("no runs to compare",))
+
+
 def lower_gap(measurements: Measurements, arm: Mapping[str, Any]) -> Judgement:
     """A2: at equal examples AdaGrad reaches a lower gap than SGD, each tuned."""
     table = ratios(measurements, arm)
+    if table.empty:
+        return _NOTHING
     answers: list[Answer] = list(table.answer)
     answer, share = decide_share(answers, SHARE)
     sure, below, undecided = (answers.count(a) for a in ("holds", "fails", "inconclusive"))
@@ -95,18 +102,20 @@ def lower_gap(measurements: Measurements, arm: Mapping[str, Any]) -> Judgement:
 def advantage_stays(measurements: Measurements, arm: Mapping[str, Any]) -> Judgement:
     """A3: the advantage does not vanish as the batch grows; every set must agree."""
     table = ratios(measurements, arm)
+    if table.empty:
+        return _NOTHING
     answers: list[Answer] = []
     kept: list[Interval] = []
     remarks = []
     for name, rows in table.groupby("set", sort=False):
         usable = rows[rows.steps >= LEAST_STEPS]
-        if len(rows) < LEAST_SIZES or usable.empty:
-            answers.append("not testable at this scale")
+        if len(rows) < LEAST_SIZES or len(usable) < 2:
+            answers.append(NOT_TESTABLE)
             remarks.append(f"{name}: too few batch sizes")
             continue
         logs = np.stack([series.to_numpy() for series in rows.logs])  # (batch sizes, seeds)
         largest = int(usable.batch_size.idxmax())
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # inf - inf: runs that diverged decide nothing
             change = mean_interval(logs[list(rows.index).index(largest)] - np.median(logs, axis=0))
         interval = exp_interval(change)
         kept.append(interval)

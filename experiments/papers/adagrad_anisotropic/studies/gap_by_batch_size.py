@@ -9,7 +9,7 @@ from experiments import figures, protocol
 from experiments.protocol import Cell, Complete, Outcome, Protocol
 from experiments.sets import examples_in
 from experiments.statistics import exp_interval, mean_interval, paired_ratio
-from optim.settings import setting
+from optim.settings import SettingError, is_number, setting
 
 if TYPE_CHECKING:
     import pandas
@@ -35,6 +35,28 @@ class Settings:
     tuning_seeds: list[int] = field(metadata={"doc": "seeds that learning rates are picked on"})
     seeds: list[int] = field(metadata={"doc": "fresh seeds that are reported"})
     sampling: str = setting("replacement", choices=("replacement", "reshuffled"), doc="how batches are drawn")
+
+    def __post_init__(self) -> None:
+        for name in ("sets", "batch_sizes", "l2", "methods", "readouts"):
+            values = getattr(self, name)
+            if not values or len({str(v) for v in values}) < len(values):
+                raise SettingError(f"{name} must name at least one thing, and none twice, not {values}")
+        for size in self.batch_sizes:
+            if size != "full" and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+                raise SettingError(f'batch_sizes must hold whole numbers from 1 or "full", not {size!r}')
+        for l2 in self.l2:
+            if l2 != "1/n" and not (is_number(l2) and l2 >= 0):
+                raise SettingError(f'l2 must hold numbers from 0 or "1/n", not {l2!r}')
+        for name in ("seeds", "tuning_seeds"):
+            for seed in getattr(self, name):
+                if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+                    raise SettingError(f"{name} must hold whole numbers from 0, not {seed!r}")
+        for method, words in self.methods.items():
+            if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+                raise SettingError(f"methods: '{method}' must be a list of overrides, such as [optimizer=sgd]")
+            ends = self.grid.get(method)
+            if not (isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends)) and 0 < ends[0] <= ends[1]):
+                raise SettingError(f"grid: '{method}' must have its first and last learning rate, 0 < first <= last")
 
 
 def measure(settings: Settings, complete: Complete) -> Outcome:
