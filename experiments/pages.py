@@ -90,10 +90,9 @@ def _write_curves(outcome: Outcome, session: Session, path: Path) -> None:
     """Thinned curves of the fresh runs: geometric mean and range of the gap over seeds, against examples."""
     fresh = outcome.fresh
     rows = table.load(session.store, only=set(fresh.run))
-    metrics = {"last": "gap", "average": "average/gap"}
     labels = [c for c in fresh.columns if c not in ("seed", "run", "value", "edge")]
     joined = rows[["run", "step", "examples", "metric", "value"]].merge(fresh[[*labels, "run"]], on="run")
-    joined = joined[joined.metric == joined.readout.map(metrics)]
+    joined = joined[joined.metric == joined.readout.map(outcome.readouts)]
     short = [c for c in labels if c not in ("examples", "steps", "batch_size")] if "examples_x" in joined else labels
     joined = joined.rename(columns={"examples_x": "seen"})
     grouped = joined.groupby([*short, "step", "seen"], sort=False)["value"]

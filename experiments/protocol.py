@@ -9,7 +9,7 @@ Several readouts of the same runs (the last and the averaged iterate) are tuned 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from experiments import config
@@ -67,6 +67,7 @@ class Outcome:
 
     tuning: "pandas.DataFrame"
     fresh: "pandas.DataFrame"
+    readouts: Mapping[str, str] = field(default_factory=dict)  # metric by name
 
 
 def measure(cells: Sequence[Cell], protocol: Protocol, complete: Complete) -> Outcome:
@@ -91,7 +92,8 @@ def measure(cells: Sequence[Cell], protocol: Protocol, complete: Complete) -> Ou
         for readout, of_readout in runs.items():
             edge = t.at_edge(readout)
             rows += [{**t.row(run, readout, finals), "edge": edge} for run in of_readout]
-    return Outcome(pd.DataFrame([row for t in tuned for row in t.rows()]), pd.DataFrame(rows))
+    readouts = {name: metric for cell in cells for name, metric in cell.readouts.items()}
+    return Outcome(pd.DataFrame([row for t in tuned for row in t.rows()]), pd.DataFrame(rows), readouts)
 
 
 class _Tuning:

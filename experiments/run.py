@@ -16,7 +16,7 @@ from optim.settings import SettingError
 
 _ONLY_SHOW = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
 _WITH_A_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i")
-_EXPECTED = (SettingError, DataError, runner.RunFailed)
+_EXPECTED = (SettingError, DataError, OSError, runner.RunFailed)
 _problems: list[Exception] = []  # of the jobs of this command
 _HYDRAS_OWN = components.ROOT / ".cache" / "hydra"  # where Hydra keeps its multirun.yaml
 
@@ -46,6 +46,9 @@ def guarded(action: Callable[[], Any]) -> int:
     except (SettingError, DataError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
+    except OSError as problem:
+        print(f"error: {problem.filename or 'a file'} cannot be used: {problem.strerror or problem}", file=sys.stderr)
+        return 2
     except runner.RunFailed as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
@@ -55,11 +58,23 @@ def guarded(action: Callable[[], Any]) -> int:
     return 0
 
 
-def _preflight(overrides: list[str], several: bool) -> None:
-    """Check every job of a multirun, so that nothing starts when one of them cannot."""
+def _preflight(overrides: list[str], several: bool) -> list[config.Request]:
+    """Check every job of a multirun, so that nothing starts when one of them cannot. Returns what is to be run."""
     requests = [config.request(job) for job in (_jobs(overrides) if several else [overrides])]
-    for folder in {request.store for request in requests if not request.plan}:
+    requests = [request for request in requests if not request.plan]
+    for folder in {request.store for request in requests}:
         Store(folder).require_writable()
+    return requests
+
+
+def _require_all(requests: list[config.Request]) -> None:
+    """Raise RunFailed if a run is missing: a launcher may have run the jobs in processes whose errors end there."""
+    for request in requests:
+        store, ids = Store(request.store), {run.id for run in request.runs}
+        missing = len(ids) - len(store.find(ids))
+        if missing:
+            reasons = f"details: {store.jobs}/*/error.txt"
+            raise runner.RunFailed(f"{missing} of {len(ids)} runs of a job failed ({reasons})")
 
 
 def _jobs(overrides: list[str]) -> Iterator[list[str]]:
@@ -82,14 +97,16 @@ def main(words: list[str] | None = None) -> int:
 
     def action() -> None:
         config.register()
+        requests: list[config.Request] = []
         if not any(word.partition("=")[0] in _ONLY_SHOW for word in options):
-            _preflight(given, several="-m" in options or "--multirun" in options)
+            requests = _preflight(given, several="-m" in options or "--multirun" in options)
         folders = [f"hydra.{kind}.dir={_HYDRAS_OWN}" for kind in ("run", "sweep")]
         sys.argv[1:] = [*options, *folders, *config.normalise(given)]
         _problems.clear()
         _hydra_job()
         if _problems:
             raise _problems[0]
+        _require_all(requests)
 
     return guarded(action)
 

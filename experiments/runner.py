@@ -1,5 +1,6 @@
 """The runner: computes what a set of runs still needs, one job after another, alone or beside other processes."""
 
+import contextlib
 import sys
 import time
 import traceback
@@ -40,10 +41,11 @@ def complete(runs: Sequence[Run], store: Store, *, checkpoint_seconds: float = 6
                 progressed = True
                 try:
                     _run(job, claim, bar, checkpoint_seconds)
-                except (SettingError, DataError, KeyboardInterrupt):
+                except (SettingError, DataError, OSError, KeyboardInterrupt):
                     raise
                 except Exception as problem:
-                    claim.fail(traceback.format_exc())
+                    with contextlib.suppress(OSError):  # a full disk, perhaps
+                        claim.fail(traceback.format_exc())
                     failed |= {run.id: f"{type(problem).__name__}: {problem}" for run in job.runs}
                 finally:
                     claim.close()

@@ -35,7 +35,7 @@ def minimise_logistic(signed_inputs: sparse.csr_array, l2: float) -> Optimum:
 
     Raises ValueError for an input without rows or with non-finite entries, and for a negative or non-finite l2.
     """
-    rows: Rows = sparse.csr_array(signed_inputs, copy=True).astype(np.float64)
+    rows: Rows = sparse.csr_array(signed_inputs).astype(np.float64)
     if rows.shape[0] == 0 or not np.isfinite(rows.data).all() or not 0 <= l2 < np.inf:
         raise ValueError(f"signed_inputs needs rows and finite entries, and l2 = {l2} must be finite and not negative")
     rows, weights = _merge_equal(rows)

@@ -1,6 +1,7 @@
 """What a user can get wrong: one clear sentence, exit code not 0, no traceback, nothing run and nothing written."""
 
 import bz2
+import errno
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from experiments import api, components, config, run, runner
+from experiments.store import Store
 from optim.settings import SettingError
 
 GOOD = b"".join(b"%d 1:%d 2:0.5\n" % (1 if i % 2 else -1, i) for i in range(40))
@@ -482,6 +484,30 @@ def test_a_run_that_fails_is_one_sentence_too(
     assert ended.err.count("\n") == 1, ended.err
     assert ended.err.startswith("error: 1 of 1 runs failed; the first: ZeroDivisionError: made to fail")
     assert "made to fail" in next((tmp_path / "store").glob("jobs/*/error.txt")).read_text()
+
+
+def test_a_disk_that_is_full_is_one_sentence(
+    command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Store, "claim", full)
+    ended = command("budget.steps=2", f"store={tmp_path / 'store'}")
+    assert ended.code not in (0, None)
+    assert ended.err.count("\n") == 1, ended.err
+    assert ended.err.startswith("error: ")
+    assert "No space left on device" in ended.err
+
+
+@pytest.mark.slow
+def test_runs_that_fail_in_other_processes_are_not_forgotten(process: Callable[..., Any], tmp_path: Path) -> None:
+    failing = ["optimizer=torch.optim.Adam", "optimizer.arguments.capturable=true"]  # it wants a GPU at its first step
+    words = ["seed=0,1", "budget.steps=2", f"store={tmp_path / 'store'}"]
+    ended = process("run", "-m", "hydra/launcher=joblib", *failing, *words)
+    assert ended.code == 1
+    assert ended.err.startswith("error: ")
+    assert ended.err.count("\n") == 1, ended.err
 
 
 def test_an_interruption_is_one_sentence(

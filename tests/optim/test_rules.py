@@ -511,12 +511,15 @@ def test_lanes_that_share_all_hyper_parameters_need_no_tensors(name, lanes):
 
 
 @every_rule
-@pytest.mark.parametrize("lanes", [None, 1, L])
-def test_state_has_the_lanes_first(name, lanes):
+@pytest.mark.parametrize(("lanes", "own"), [(None, False), (1, False), (1, True), (L, False), (L, True)])
+def test_state_has_the_lanes_first(name, lanes, own):
+    """Whether or not the lanes have hyper-parameters of their own."""
     rule = optim.rule(name)
     w = start(LANE_SHAPES if lanes is None else with_lanes(LANE_SHAPES, lanes))
-    state = rule.init(w, lanes=lanes)
-    _, after = rule.update(w, state, w, lanes=lanes)
+    hyper = {k: torch.tensor(v[:lanes], dtype=torch.float64) for k, v in LANE_VALUES[name].items()} if own else None
+    state = rule.init(w, hyper, lanes)
+    updates, after = rule.update(w, state, w, hyper, lanes=lanes)
+    assert {k: u.shape for k, u in updates.items()} == {k: p.shape for k, p in w.items()}
     lead = () if lanes is None else (lanes,)
     for some in (state, after):
         assert some.keys() == ({""} if name == "adagrad_norm" else w.keys())

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from data import cache, registry
-from experiments import api, config, spec
+from experiments import api, config, runner, spec
 from experiments.components import ROOT
 from experiments.job import Job
 from experiments.measure.probes.gradient_norm import GradientNorm
 from experiments.spec import Budget, Experiment, with_lanes
+from experiments.store import Store
 from experiments.tasks import optima
 from experiments.tasks.logistic import LogisticRegression
 from optim.averages.uniform import Uniform
@@ -272,3 +273,15 @@ def test_a_torch_class_takes_the_value_of_its_lane(stated: str, lane: str, tmp_p
     (found,) = api.run([*base, f"optimizer.arguments.{stated}", f"lanes.{lane}", f"store={tmp_path / 'lane'}"])
     assert found.id == expected.id
     assert found.metrics == expected.metrics
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "torch.optim.SGD"])
+def test_a_whole_number_from_python_is_run_as_that_number(optimizer: str, tmp_path: Path) -> None:
+    key = "optimizer.arguments.lr" if "." in optimizer else "optimizer.lr"
+    base = [f"optimizer={optimizer}", f"{key}=2", "batch_size.size=16", "budget.steps=4", "dtype=float64"]
+    e = config.request(base).runs[0].experiment
+    (whole,) = with_lanes(e, [0], [{"lr": 1}])
+    runner.complete([whole], Store(tmp_path / "whole"), quiet=True)
+    (expected,) = api.run([*base, f"{key}=1.0", f"store={tmp_path / 'real'}"])
+    (found,) = api.results([whole], Store(tmp_path / "whole"))
+    assert (found.id, found.metrics) == (expected.id, expected.metrics)

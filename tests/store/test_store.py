@@ -408,6 +408,8 @@ def test_a_job_that_other_code_began_is_pointed_out(tmp_path: Path, capsys: pyte
     capsys.readouterr()
     api.run(words(tmp_path))
     assert "0123456789ab" in capsys.readouterr().err
+    api.run(words(tmp_path))
+    assert "0123456789ab" in capsys.readouterr().err, "nor is it forgotten when the job has ended"
 
 
 # Plans and refusals --------------------------------------------------------------------------------------------------
@@ -469,6 +471,15 @@ def _shorten_rows(folder: Path) -> None:
     os.truncate(path, path.stat().st_size * 2 // 3)
 
 
+def _garble_rows(folder: Path) -> None:
+    """As long as before, with zeros in the second row: what a file system can leave after a loss of power."""
+    path = folder / "metrics.jsonl"
+    content = bytearray(path.read_bytes())
+    second = content.index(b"\n") + 1
+    content[second + 20 : second + 60] = bytes(40)
+    path.write_bytes(content)
+
+
 def _write_checkpoint(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         path = folder / "checkpoint.safetensors"
@@ -495,6 +506,7 @@ DAMAGE = {
     "checkpoint of zeros": _write_checkpoint(lambda c: bytes(len(c))),
     "checkpoint with a flipped bit": _write_checkpoint(_flip),
     "rows cut": _shorten_rows,
+    "rows garbled": _garble_rows,
     "rows lost": lambda folder: (folder / "metrics.jsonl").unlink(),
 }
 

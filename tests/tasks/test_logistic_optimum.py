@@ -184,6 +184,15 @@ def test_columns_of_very_different_scale():
     assert scaled.point * scale == pytest.approx(plain.point, rel=1e-10)
 
 
+def test_dependent_columns_of_very_different_scale():
+    rows = noisy(40, 4, seed=1)
+    wide = np.hstack([rows * 1e6, rows[:, :1] * 1e-5 + rows[:, 1:2] * 1e-5])
+    plain, found = solve(rows), solve(wide)
+    assert found.finite
+    assert objective(wide, 0, found.point) == pytest.approx(plain.value, rel=1e-14)
+    assert np.linalg.norm(gradient(wide, 0, found.point)) <= 1e-9  # the columns are of size 1e6
+
+
 def test_breast_cancer_is_not_separable_through_the_origin():
     rows, _, _ = cancer()
     limits = np.repeat([0, 1], 569)
@@ -314,12 +323,21 @@ def test_those_directions_are_not_taken_for_a_minimum_among_many_columns(monkeyp
     assert found.value == pytest.approx(trust_region(rest) * 40 / 44, rel=1e-12)
 
 
-def test_a_programme_without_result_is_admitted(monkeypatch):
+@pytest.mark.parametrize("answer", [None, np.ones(48)])
+def test_a_programme_without_a_usable_answer_is_admitted(monkeypatch, answer):
     rows, rest = hidden_directions()
-    monkeypatch.setattr(optimize, "linprog", lambda *_, **__: optimize.OptimizeResult(x=None))
+    monkeypatch.setattr(optimize, "linprog", lambda *_, **__: optimize.OptimizeResult(x=answer))
     found = solve(rows)
     assert "NOT CERTIFIED" in found.note
     assert trust_region(rest) * 40 / 44 <= found.value <= trust_region(rest) * 40 / 44 + 1e-10
+
+
+def test_newton_that_did_not_arrive_is_admitted(monkeypatch):
+    rows = noisy(60, 4, seed=12)
+    monkeypatch.setattr(logistic_optimum, "_newton", lambda rows, *_: np.zeros(rows.shape[1]))
+    assert "NOT CERTIFIED" in solve(rows, 1e-3).note
+    assert solve(rows, 1e-3).gradient_norm == pytest.approx(np.linalg.norm(gradient(rows, 0, np.zeros(4))), rel=1e-13)
+    assert "NOT CERTIFIED" in solve(rows).note
 
 
 def test_the_input_is_left_alone():

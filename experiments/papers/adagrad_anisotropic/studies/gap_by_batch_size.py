@@ -178,5 +178,6 @@ def _caption(settings: Settings, sets: list[str]) -> str:
         "95% interval, shifted sideways so that methods do not hide each other. Below: gap of SGD over AdaGrad's, "
         "paired by seed; a cell whose interval is above the dotted line (1.2) counts for AdaGrad in claim A2. Sets, "
         "batch sizes, passes, grid, sampling with replacement and w_0 = 0 are our choices: the paper's own are not "
-        "known. Equal examples means fewer steps at larger batches; the full batch is the exact gradient."
+        "known. Equal examples means fewer steps at larger batches; the full batch is the exact gradient, for which "
+        "all seeds agree."
     )
