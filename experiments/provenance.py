@@ -46,6 +46,7 @@ def describe(device: str = "cpu") -> dict[str, Any]:
     return {
         "commit": commit(),
         "code": code_digest(),
+        "before": [],  # other code that a part was computed by, before it was resumed
         "python": platform.python_version(),
         "libraries": _versions(),
         "processor": _processor(),

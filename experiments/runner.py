@@ -61,8 +61,8 @@ def complete(runs: Sequence[Run], store: Store, *, checkpoint_seconds: float = 6
 
 
 def _run(job: Job, claim: Claim, bar: Bar, checkpoint_seconds: float) -> None:
-    if claim.begun_by not in (None, provenance.code_digest()):
-        bar.warn(f"note: job {job.id} was begun by other code ({claim.begun_by}) with the same version numbers")
+    if claim.begun_by:
+        bar.warn(f"note: job {job.id} was begun by other code ({', '.join(claim.begun_by)}), with the same versions")
     bar.start(job)
     loop = Loop(job, claim)
     outcome = loop.run(checkpoint_seconds, bar.advance)
@@ -73,7 +73,8 @@ def _run(job: Job, claim: Claim, bar: Bar, checkpoint_seconds: float) -> None:
 def _warn_of_other_code(runs: Sequence[Run], store: Store) -> None:
     """Say so if runs came from the store that other code computed (their version numbers are the same)."""
     folders = {folder.path: folder for folder in store.find(run.id for run in runs).values()}
-    other = {f.provenance()["code"] for f in folders.values()} - {provenance.code_digest()}
+    origins = [folder.provenance() for folder in folders.values()]
+    other = {code for o in origins for code in (o["code"], *o["before"])} - {provenance.code_digest()}
     if other:
         print(
             f"note: some of these runs were computed by other code ({', '.join(sorted(other))}; this is "

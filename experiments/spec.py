@@ -158,4 +158,5 @@ def _described(part: Any, without: set[str] | None = None) -> dict[str, Any]:
 def with_lanes(experiment: Experiment, seeds: list[int], hypers: list[dict[str, float]]) -> list[Run]:
     """The product of seeds and hyper-parameter values; values that are not given are the experiment's own."""
     base = experiment.hyper()
+    hypers = [{name: float(value) for name, value in hyper.items()} for hyper in hypers]
     return [Run(experiment, seed, {**base, **hyper}) for seed in seeds for hyper in hypers]

@@ -11,9 +11,11 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,28 +74,35 @@ class JobFolder:
 class Claim:
     """A job that this process holds: the sink of its loop. Released by `close`, or when the process dies."""
 
-    def __init__(self, folder: JobFolder, lock: int, begun_by: str | None = None) -> None:
-        """begun_by: digest of the code that wrote the checkpoint, if there is one."""
+    def __init__(self, folder: JobFolder, lock: int, begun_by: Sequence[str] = ()) -> None:
+        """begun_by: digests of other code that a part of the job was computed by."""
         self.folder, self._lock, self.begun_by = folder, lock, begun_by
+        self._digest = hashlib.sha256()  # of the rows so far
         self._rows = (folder.path / "metrics.jsonl").open("ab")
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a row and hand it to the system, so that a reader sees it."""
-        self._rows.write(json.dumps(row, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+        line = json.dumps(row, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        self._digest.update(line)
+        self._rows.write(line)
         self._rows.flush()
 
     def save(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Keep a checkpoint that goes with the rows so far."""
         os.fsync(self._rows.fileno())
-        numbers = {"loop": numbers, "rows": self._rows.tell()}
+        numbers = {"loop": numbers, "rows": self._rows.tell(), "rows_digest": self._digest.hexdigest()}
         files.write_checkpoint(self.folder.path / "checkpoint.safetensors", tensors, numbers)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The last checkpoint, after cutting the rows back to it; None, and no rows, if it or they are damaged."""
         kept = files.read_checkpoint(self.folder.path / "checkpoint.safetensors")
-        if kept and self._rows.seek(0, os.SEEK_END) < kept[1]["rows"]:
-            kept = None  # rows were lost, so the job starts over
-        self._rows.truncate(kept[1]["rows"] if kept else 0)
+        rows = (self.folder.path / "metrics.jsonl").read_bytes()[: kept[1]["rows"]] if kept else b""
+        self._digest = hashlib.sha256(rows)
+        if kept and self._digest.hexdigest() != kept[1]["rows_digest"]:
+            kept, rows, self._digest = None, b"", hashlib.sha256()
+        if kept is None and self.folder.started:
+            print(f"note: the checkpoint or the rows of job {self.folder.path.name} are damaged", file=sys.stderr)
+        self._rows.truncate(len(rows))
         self._rows.seek(0, os.SEEK_END)
         return (kept[0], kept[1]["loop"]) if kept else None
 
@@ -102,6 +111,8 @@ class Claim:
         last: dict[str, Any] = {}
         for row in self.folder.rows():
             last = row if "metrics" in row else last
+        if last.get("step") != outcome.steps:
+            raise RuntimeError(f"the rows of job {job.id} end at step {last.get('step')}, not at {outcome.steps}")
         runs = {}
         for lane, (run, at) in enumerate(zip(job.runs, outcome.diverged_at, strict=True)):
             final = {k: v[lane] for k, v in last.get("metrics", {}).items()} if at is None else {}
@@ -188,8 +199,12 @@ class Store:
                 return None
             for remains in folder.path.glob("*.part"):  # of a process that was killed while it wrote
                 remains.unlink()
-            claim = Claim(folder, lock, begun_by=folder.provenance()["code"] if folder.started else None)
-            files.write_json(folder.path / "provenance.json", provenance.describe(job.experiment.device), indent=1)
+            origin = provenance.describe(job.experiment.device)
+            if folder.started:
+                before = folder.provenance()
+                origin["before"] = sorted({*before["before"], before["code"]} - {origin["code"]})
+            claim = Claim(folder, lock, begun_by=origin["before"])
+            files.write_json(folder.path / "provenance.json", origin, indent=1)
             files.write_json(folder.path / "job.json", job.describe())
             return claim
 
