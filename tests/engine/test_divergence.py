@@ -140,6 +140,8 @@ def test_parameters_that_are_not_numbers_stay_in_their_lane(tmp_path, monkeypatc
         if lane_of(result) == 1:
             assert (result.status, diverged_at(result)) == ("diverged", 5)
             assert rows[0][result.id] == [row for row in rows[1][result.id] if row[0] < 5]
+            if value == float("inf"):  # frozen in place: not even moved to NaN
+                assert (checkpoint(result)["parameters"] == value).all()
         else:
             assert result.status == "finished"
             assert rows[0][result.id] == rows[1][result.id]
