@@ -173,6 +173,7 @@ def _verify(experiment: Experiment) -> None:
     """Read the data now, so that what is wrong with them is said before any work."""
     experiment.task.prepare(torch.device(experiment.device), getattr(torch, experiment.dtype))
     experiment.batch_size.refuse(experiment.task.size, experiment.sampling == "replacement")
+    recording.points(experiment.record, experiment.whole_budget)  # refuses a budget of less than one full batch
     wanted = experiment.batch_size.needs(1)
     if wanted:
         raise SettingError(f"batch_size needs the statistics {', '.join(wanted)}, which this task does not offer")

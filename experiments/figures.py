@@ -105,11 +105,16 @@ def line_with_intervals(axis: Any, points: Sequence[tuple[float, Interval, bool]
 
 
 def plain_log_ticks(axis: Any) -> None:
-    """Numbers such as 0.5, 1, 2 on a logarithmic vertical axis that spans little."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    """Numbers such as 0.5, 1, 2 on a logarithmic vertical axis that spans little; called when all is drawn."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    low, high = axis.get_ylim()
+    steps = (1.0, 2.0, 5.0) if high / low > 3 else (1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [step * 10.0**k for k in decades for step in steps]
+    axis.yaxis.set_major_locator(FixedLocator([t for t in ticks if low <= t <= high]))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axis.yaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_minor_formatter(NullFormatter())
 
 

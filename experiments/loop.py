@@ -83,7 +83,8 @@ class Loop:
         )
         self.gradient = STRATEGIES[self.task.strategies[self.device.type]]
         self.order = Order(self.task.size, e.sampling, job.seeds, self.device)
-        self.points = recording.points(e.record, e.budget)
+        self.budget = e.whole_budget
+        self.points = recording.points(e.record, self.budget)
         self.average = e.average.init(self.lanes.flat) if e.average else {}
         self.following = {k: p.init(self.lanes.params) for k, p in e.probes.items() if p.follows}
         self.rates = [hyper.get("lr", float("nan")) for hyper in job.hypers]
@@ -110,36 +111,40 @@ class Loop:
         self.clock.start()
         while not s.finished:
             self._step()
-            s.finished = self._amount() >= self.e.budget.amount or (self.alive is not None and not self.alive.any())
+            s.finished = self._amount() >= self.budget.amount or self._all_diverged()
             due = s.finished or self._amount() >= self.points[s.recorded]
             late = time.perf_counter() - last_saved > checkpoint_seconds
             if due or late:
                 self.clock.stop()
                 if due:
                     self.record()
+                    s.finished |= self._all_diverged()
                 if late:
                     self._checkpoint()
                     last_saved = time.perf_counter()
                 if progress:
-                    progress(min(1.0, self._amount() / self.e.budget.amount))
+                    progress(min(1.0, self._amount() / self.budget.amount))
                 self.clock.start()
         self.clock.stop()
         self._checkpoint()
         return Outcome(s.step, s.examples, self.clock.seconds, s.diverged_at)
+
+    def _all_diverged(self) -> bool:
+        return self.alive is not None and not bool(self.alive.any())
 
     @torch.no_grad()
     def advance(self, steps: int) -> int:
         """Take up to this many steps of the budget and nothing else: no rows, no checkpoints. Returns how many."""
         with self.threads:
             for taken in range(steps):
-                if self._amount() >= self.e.budget.amount:
+                if self._amount() >= self.budget.amount:
                     return taken
                 self._step()
         return steps
 
     def _amount(self) -> float:
         """How far the run is on the axis of its budget."""
-        axis = self.e.budget.axis
+        axis = self.budget.axis
         return (
             self.clock.seconds
             if axis == "seconds"
@@ -148,7 +153,7 @@ class Loop:
 
     def _step(self) -> None:
         s, e = self.state, self.e
-        share = self._amount() / e.budget.amount
+        share = self._amount() / self.budget.amount
         factor = e.schedule.factor(Progress(s.step + 1, s.examples, share))
         context = Context(
             step=s.step + 1,
@@ -162,7 +167,7 @@ class Loop:
         size, s.rule, note = e.batch_size.next(s.rule, context)
         if note:
             self.sink.append({"step": s.step + 1, "note": note})
-        s.size = min(size, int(e.budget.amount) - s.examples) if e.budget.axis == "examples" else size
+        s.size = min(size, int(self.budget.amount) - s.examples) if self.budget.axis == "examples" else size
         self.threads.suit(self.lanes.flat.numel() * s.size)
         batch = self.whole if self.whole is not None else self.task.batch(self.order.draws(s.examples, s.size))
         means, grads = self.gradient(self.task, self.lanes.params, batch, self.groups)

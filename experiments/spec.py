@@ -21,6 +21,7 @@ from optim.batch_size import BatchSizeRule
 from optim.foreign import TorchOptimizer
 from optim.rule import Rule
 from optim.schedule import Schedule
+from optim.settings import SettingError
 
 ENGINE_VERSION = 1  # raised when the loop itself changes results
 
@@ -84,6 +85,17 @@ class Experiment:
             numbers = self.optimizer.arguments.items()
             return {k: float(v) for k, v in numbers if isinstance(v, int | float) and not isinstance(v, bool)}
         return self.optimizer.hyper()
+
+    @functools.cached_property
+    def whole_budget(self) -> Budget:
+        """The budget, in whole passes where every step takes all the data; raises SettingError if there is none."""
+        size = self.task.size
+        if not self.batch_size.whole or self.budget.axis != "examples" or size is None:
+            return self.budget
+        passes = self.budget.amount // size
+        if passes < 1:
+            raise SettingError(f"budget.examples={self.budget.amount:g} is less than one full batch of {size} examples")
+        return Budget("examples", passes * size)
 
     @property
     def lanes_allowed(self) -> bool:

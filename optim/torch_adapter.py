@@ -26,6 +26,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         cls = self.rule_class
         keywords = expand_aliases(cls, keywords)
         mine = {k: keywords.pop(k, default) for k, default in _TORCH_KEYS.items()}
+        settings.check(mine["weight_decay"], float, {"minimum": 0.0}, f"{cls.__name__}.weight_decay")
         rule = settings.build(cls, keywords, cls.__name__)
         super().__init__(params, {**{name: getattr(rule, name) for name in settings.names(cls)}, **mine})
 

@@ -47,5 +47,8 @@ class Adam(Rule):
     ) -> tuple[Tensor, Tensors]:
         mean = state["mean"] * c["beta1"] + grad * c["one_minus_beta1"]
         square = state["mean_square"] * c["beta2"] + grad * grad * c["one_minus_beta2"]
-        update = mean / (square.sqrt() / c["root"] + c["eps"]) * c["step_size"]
+        root = square.sqrt() / c["root"] + c["eps"]
+        update = mean / root * c["step_size"]
+        if isinstance(c["eps"], Tensor) or c["eps"] == 0:  # 0/0 := 0, for coordinates that never had a gradient
+            update = torch.where(root == 0, torch.zeros_like(update), update)
         return update, {"mean": mean, "mean_square": square}

@@ -1,6 +1,7 @@
 """Lanes that diverge: found, frozen, recorded as such, and without any effect on their neighbours."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -271,3 +272,11 @@ def test_a_diverged_run_is_a_result_and_not_run_again(tmp_path):
     assert again == first[0]
     assert before == ((first[0].folder / "metrics.jsonl").read_bytes(), (first[0].folder / "result.json").read_bytes())
     assert len(list((tmp_path / "jobs").glob("*/job.json"))) == 1
+
+
+def test_the_run_ends_with_its_last_lane(tmp_path: Path) -> None:
+    """A lane that is found diverged while a row is written takes no further step."""
+    (done,) = api.run(["optimizer=sgd", "optimizer.lr=1e30", "record=every:1", "budget.steps=50", f"store={tmp_path}"])
+    rows = [json.loads(line) for line in (done.folder / "metrics.jsonl").read_text().splitlines()]
+    assert done.status == "diverged"
+    assert [row["step"] for row in rows] == [0, 1]
