@@ -25,6 +25,8 @@ from optim.batch_size import Context
 from optim.foreign import TorchOptimizer
 from optim.schedule import Progress
 
+_TELL_EVERY = 0.5  # seconds
+
 
 class Sink(Protocol):
     """Where the rows and checkpoints of a job go."""
@@ -107,13 +109,14 @@ class Loop:
             self.record()
         else:
             self._restore(*saved)
-        s, last_saved = self.state, time.perf_counter()
+        s, last_saved, last_told = self.state, time.perf_counter(), time.perf_counter()
         self.clock.start()
         while not s.finished:
             self._step()
             s.finished = self._amount() >= self.budget.amount or self._all_diverged()
             due = s.finished or self._amount() >= self.points[s.recorded]
-            late = time.perf_counter() - last_saved > checkpoint_seconds
+            now = time.perf_counter()
+            late = now - last_saved > checkpoint_seconds
             if due or late:
                 self.clock.stop()
                 if due:
@@ -122,9 +125,10 @@ class Loop:
                 if late:
                     self._checkpoint()
                     last_saved = time.perf_counter()
-                if progress:
-                    progress(min(1.0, self._amount() / self.budget.amount))
                 self.clock.start()
+            if progress and now - last_told > _TELL_EVERY:
+                progress(min(1.0, self._amount() / self.budget.amount))
+                last_told = now
         self.clock.stop()
         self._checkpoint()
         return Outcome(s.step, s.examples, self.clock.seconds, s.diverged_at)
@@ -144,12 +148,9 @@ class Loop:
 
     def _amount(self) -> float:
         """How far the run is on the axis of its budget."""
-        axis = self.budget.axis
-        return (
-            self.clock.seconds
-            if axis == "seconds"
-            else float(self.state.step if axis == "steps" else self.state.examples)
-        )
+        if self.budget.axis == "seconds":
+            return self.clock.seconds
+        return float(self.state.step if self.budget.axis == "steps" else self.state.examples)
 
     def _step(self) -> None:
         s, e = self.state, self.e
