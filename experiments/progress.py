@@ -41,6 +41,7 @@ class Bar:
             total=sum(self._weights.values()),
             disable=self._quiet,
             delay=_SHOW_AFTER,
+            miniters=0,
             leave=False,
             bar_format="{desc}{percentage:3.0f}% |{bar}| {elapsed} spent, {remaining} left",
             desc=f"{sum(job.lanes for job in jobs)} runs in {len(jobs)} jobs ",
