@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 from collections.abc import Callable
 
 import numpy as np
 
+from data import cache
 from data.dataset import DataSet, Matrix, Vector
 from data.errors import DataError
 
@@ -15,8 +17,22 @@ def load_bundled(name: str) -> DataSet:
     """The bundled set called `name` in the registry; values and labels as scikit-learn gives them (labels 0 and 1)."""
     from scipy.sparse import csr_array
 
-    inputs, targets = _LOADERS[name]()
+    inputs, targets = _arrays(name)
     return DataSet(name, csr_array(inputs), targets, _digest(inputs, targets))
+
+
+def _arrays(name: str) -> tuple[Matrix, Vector]:
+    """From the cache, because importing scikit-learn takes a second; the caller checks the digest."""
+    try:
+        key = f"{name.replace('/', '-')}-{importlib.metadata.version('scikit-learn')}"
+    except importlib.metadata.PackageNotFoundError:
+        return _LOADERS[name]()  # which says that it is missing
+    kept = cache.read(key)
+    if kept is not None and {"inputs", "targets"} <= kept.keys():
+        return kept["inputs"], kept["targets"]
+    inputs, targets = _LOADERS[name]()
+    cache.write(key, {"inputs": inputs, "targets": targets})
+    return inputs, targets
 
 
 def _breast_cancer() -> tuple[Matrix, Vector]:

@@ -30,11 +30,14 @@ def write(
     session: Session,
 ) -> None:
     """Write everything to `folder`: verdicts.json, README.md, and for each study its figure, runs and curves."""
-    figures.use()
-    folder.mkdir(parents=True, exist_ok=True)
     origin = {**provenance.describe(), "settings": {k: asdict(v) for k, v in configured.items()}}
+    origin["pages"] = provenance.code_digest(papers=True)
     origin["data"] = _data(session)
     origin["runs"] = {"number": len(session.asked), "digest": digest(sorted(session.asked))[:20]}
+    if _written(folder, [v.claim for v in verdicts], list(studies), origin):
+        return
+    figures.use()
+    folder.mkdir(parents=True, exist_ok=True)
     captions = {}
     for name, study in studies.items():
         figure, captions[name] = study.draw(found[name], configured[name])
@@ -42,8 +45,19 @@ def write(
         if isinstance(found[name], Outcome):
             _write_runs(found[name], folder / f"{name}.runs.csv")
             _write_curves(found[name], session, folder / f"{name}.curves.csv")
-    claims.write(verdicts, folder / "verdicts.json", origin)
     (folder / "README.md").write_text(_page(about, scale, verdicts, captions, origin))
+    claims.write(verdicts, folder / "verdicts.json", origin)  # last: it says that the rest is there
+
+
+def _written(folder: Path, judged: list[str], studies: list[str], origin: Mapping[str, Any]) -> bool:
+    """Whether the folder holds just this already: the same claims from the same runs by the same code."""
+    expected = ["README.md", *(f"{study}.{kind}" for study in studies for kind in ("pdf", "png", "txt"))]
+    try:
+        kept = json.loads((folder / "verdicts.json").read_text())
+    except (OSError, ValueError):
+        return False
+    same = kept["provenance"] == json.loads(json.dumps(origin)) and [v["claim"] for v in kept["verdicts"]] == judged
+    return same and all((folder / name).exists() for name in expected)
 
 
 def verdict_lines(verdicts: Sequence[Verdict]) -> str:
@@ -95,13 +109,14 @@ def _write_curves(outcome: Outcome, session: Session, path: Path) -> None:
     joined = joined[joined.metric == joined.readout.map(outcome.readouts)]
     short = [c for c in labels if c not in ("examples", "steps", "batch_size")] if "examples_x" in joined else labels
     joined = joined.rename(columns={"examples_x": "seen"})
-    grouped = joined.groupby([*short, "step", "seen"], sort=False)["value"]
+    joined["log"] = np.log(joined["value"].clip(lower=1e-12))
+    grouped = joined.groupby([*short, "step", "seen"], sort=False)
     summary = grouped.agg(
-        gap=lambda v: f"{np.exp(np.log(v.clip(lower=1e-12)).mean()):.4g}",
-        low=lambda v: f"{v.min():.4g}",
-        high=lambda v: f"{v.max():.4g}",
-        seeds="size",
+        gap=("log", "mean"), low=("value", "min"), high=("value", "max"), seeds=("value", "size")
     ).reset_index()
+    summary["gap"] = np.exp(summary["gap"])
+    for column in ("gap", "low", "high"):
+        summary[column] = summary[column].map("{:.4g}".format)
     thin = summary.groupby(short, sort=False, group_keys=False)[summary.columns.tolist()].apply(_thinned)
     thin.to_csv(path, index=False, lineterminator="\n")
 

@@ -104,12 +104,14 @@ class _Tuning:
         self.measured = config.request(list(cell.words)).runs[0].experiment
         self.tuning = replace(self.measured, record="ends")
         self.finals: Finals = {}
+        self.picks: dict[str, float] = {}  # by readout, for the finals that there are
 
     def runs(self) -> list[Run]:
         return [_run(self.tuning, seed, lr) for seed in self.seeds for lr in self.grid]
 
     def take(self, finals: Finals) -> None:
         self.finals = {run.id: finals[run.id] for run in self.runs()}
+        self.picks = {readout: self.best(readout) for readout in self.cell.readouts}
 
     def score(self, lr: float, readout: str) -> float:
         """Mean of the final metric over the tuning seeds."""
@@ -123,17 +125,17 @@ class _Tuning:
         found = last.get(metric)
         return math.inf if found is None else found
 
-    def pick(self, readout: str) -> float:
+    def best(self, readout: str) -> float:
         """The rate with the lowest mean; of equal ones the smallest."""
         return min(self.grid, key=lambda lr: (self.score(lr, readout), lr))
 
     def at_edge(self, readout: str) -> bool:
-        return self.pick(readout) in (self.grid[0], self.grid[-1])
+        return self.picks[readout] in (self.grid[0], self.grid[-1])
 
     def extend(self, protocol: Protocol) -> bool:
         """Widen the grid where a pick is at its edge; False if none is."""
         low, high = self.grid[0], self.grid[-1]
-        picks = {self.pick(readout) for readout in self.cell.readouts}
+        picks = set(self.picks.values())
         steps = range(1, protocol.extend_by + 1)
         added = [low / protocol.factor**k for k in steps] if low in picks else []
         added += [high * protocol.factor**k for k in steps] if high in picks else []
@@ -141,7 +143,7 @@ class _Tuning:
         return bool(added)
 
     def fresh(self, protocol: Protocol) -> dict[str, list[Run]]:
-        return {r: [_run(self.measured, s, self.pick(r)) for s in protocol.fresh_seeds] for r in self.cell.readouts}
+        return {r: [_run(self.measured, s, self.picks[r]) for s in protocol.fresh_seeds] for r in self.cell.readouts}
 
     def row(self, run: Run, readout: str, finals: Finals) -> dict[str, Any]:
         value = self.value(run, readout, finals)
@@ -156,7 +158,7 @@ class _Tuning:
 
     def rows(self) -> list[dict[str, Any]]:
         return [
-            {**self.row(run, readout, self.finals), "picked": run.hyper["lr"] == self.pick(readout)}
+            {**self.row(run, readout, self.finals), "picked": run.hyper["lr"] == self.picks[readout]}
             for readout in self.cell.readouts
             for run in self.runs()
         ]

@@ -17,12 +17,12 @@ _LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "hydra-core", "safetens
 
 
 @functools.cache
-def code_digest() -> str:
-    """sha256 (12 digits) of the source files that results depend on: not the papers' claims, figures and pages."""
+def code_digest(papers: bool = False) -> str:
+    """sha256 (12 digits) of the source files that runs depend on; with `papers`, also those of claims and figures."""
     total = hashlib.sha256()
     for folder in _RESULTS_DEPEND_ON:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            if "papers" not in path.parts:
+            if papers or "papers" not in path.parts:
                 total.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return total.hexdigest()[:12]
 
