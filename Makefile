@@ -8,14 +8,15 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 STAMP := .venv/.stamp
 arguments = $(if $(PAPER),'paper=$(PAPER)') $(if $(SCALE),'scale=$(SCALE)') $(if $(CLAIM),'claim=$(CLAIM)') \
-	$(if $(SETTINGS),'settings=$(SETTINGS)') $(if $(PLAN),plan=true)
+	$(if $(SETTINGS),'settings=$(SETTINGS)') $(if $(PLAN),plan=true) \
+	$(if $(LOGGER),'logger=$(LOGGER)')
 # What `make clean` removes; all of it is ignored by git.
 leftovers = $(wildcard .cache outputs multirun results/local .mypy_cache .pytest_cache .ruff_cache \
 	.import_linter_cache)
 bytecode = find . \( -name .git -o -name .venv -o -name results \) -prune -o -name __pycache__
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-paper report reference sweep data dashboard test test-all lint format bench clean lock
+.PHONY: help setup reproduce-paper report reference sweep data dashboard export test test-all lint format bench clean lock
 
 # An environment without its Python, or made before the clone was moved or copied, is out of date whatever its age.
 ifneq ($(wildcard $(BIN)/python)$(shell head -n 1 $(STAMP) 2>/dev/null),$(BIN)/python$(CURDIR))
@@ -49,8 +50,11 @@ sweep: $(STAMP) ## a Hydra multirun of your own: make sweep ARGS="task=... optim
 data: $(STAMP) ## fetch the real data sets and verify them; SETS="libsvm/a9a libsvm/a4a" fetches some
 	@$(RUN) data.fetch $(if $(SETS),--sets $(SETS))
 
-dashboard: ## look at the curves
-	@echo "The W&B dashboard comes with the logger, which is not built yet." >&2; exit 1
+dashboard: $(STAMP) ## look at the curves in the terminal; STORE=folder has other runs than results/runs
+	@$(RUN) experiments.dashboard $(if $(STORE),'store=$(STORE)')
+
+export: $(STAMP) ## write the runs as W&B runs; ARGS="mode=online entity=me" publishes them
+	@$(RUN) experiments.export $(if $(STORE),'store=$(STORE)') $(ARGS)
 
 test: $(STAMP) ## the tests, without the slow ones
 	@$(RUN) pytest -n 2 -m "not slow"
@@ -88,6 +92,7 @@ lock: ## resolve requirements.in into requirements.lock
 ##   SCALE=laptop               smoke, laptop, workstation or paper
 ##   CLAIM=A4                   one claim
 ##   SETTINGS=mine.yaml         settings that replace our guesses at a paper's
+##   LOGGER=wandb               write the reported runs, verdicts and figures as W&B runs (reproduce-paper, report)
 ##   PLAN=1                     only say which runs there are, how many are done, and what the rest takes
 ##   DATA_DIR=, MODEL_DIR=      folders with data sets and weights, for machines without a network
 ##   TORCH_INDEX=               the wheel index that torch's build comes from (setup, lock)

@@ -54,7 +54,7 @@ _task = "logistic/a9a"
 def measure(rounds: int) -> dict[str, dict[str, float]]:
     """Every ratio: median, smallest and largest over the rounds (after one round of warming up)."""
     task = api.load_task(_task, ["dtype=float32"])
-    signed = task.batch(None)["signed_inputs"]
+    signed = task.batch(None)["rows"]
     targets = torch.where(torch.rand(len(signed)) < 0.5, 1.0, -1.0)
     inputs = signed * targets[:, None]
     batches = list(torch.randint(len(signed), (STEPS, BATCH)))

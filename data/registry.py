@@ -112,6 +112,9 @@ _ALL = (
     Entry("sklearn/breast_cancer", None, "f8298b83e68e97bf87f7abdbaa21cfb45c4b59c5ba9f6f0942c1359027b1a71c",
           None, 569, 30, 2, "https://archive.ics.uci.edu/dataset/17/breast+cancer+wisconsin+diagnostic",
           "CC BY 4.0", "as bundled with scikit-learn", "labels 0 (malignant) and 1 (benign); digest of the arrays"),
+    Entry("sklearn/digits", None, "82a971aaf66d8774974dc529d861f11a911199a293dd2c8eb9e788ad3466d57b",
+          None, 1797, 64, 10, "https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
+          "CC BY 4.0", "as bundled with scikit-learn", "labels 0 to 9, pixels 0 to 16; digest of the arrays"),
 )
 # fmt: on
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from data.errors import DataError
 
 
 def load_bundled(name: str) -> DataSet:
-    """The bundled set called `name` in the registry; values and labels as scikit-learn gives them (labels 0 and 1)."""
+    """The bundled set called `name` in the registry; values and labels as scikit-learn gives them."""
     from scipy.sparse import csr_array
 
     inputs, targets = _arrays(name)
@@ -26,21 +25,21 @@ def _arrays(name: str) -> tuple[Matrix, Vector]:
     try:
         key = f"{name.replace('/', '-')}-{importlib.metadata.version('scikit-learn')}"
     except importlib.metadata.PackageNotFoundError:
-        return _LOADERS[name]()  # which says that it is missing
+        return _from_sklearn(name)  # which says that it is missing
     kept = cache.read(key)
     if kept is not None and {"inputs", "targets"} <= kept.keys():
         return kept["inputs"], kept["targets"]
-    inputs, targets = _LOADERS[name]()
+    inputs, targets = _from_sklearn(name)
     cache.write(key, {"inputs": inputs, "targets": targets})
     return inputs, targets
 
 
-def _breast_cancer() -> tuple[Matrix, Vector]:
+def _from_sklearn(name: str) -> tuple[Matrix, Vector]:
     try:
-        from sklearn.datasets import load_breast_cancer
+        from sklearn import datasets
     except ImportError as error:
-        raise DataError("sklearn/breast_cancer needs scikit-learn, which is not installed: run `make setup`") from error
-    inputs, targets = load_breast_cancer(return_X_y=True)
+        raise DataError(f"{name} needs scikit-learn, which is not installed: run `make setup`") from error
+    inputs, targets = getattr(datasets, _LOADERS[name])(return_X_y=True)
     return np.asarray(inputs, dtype=np.float64), np.asarray(targets, dtype=np.float64)
 
 
@@ -53,4 +52,4 @@ def _digest(*arrays: Vector | Matrix) -> str:
     return total.hexdigest()
 
 
-_LOADERS: dict[str, Callable[[], tuple[Matrix, Vector]]] = {"sklearn/breast_cancer": _breast_cancer}
+_LOADERS = {"sklearn/breast_cancer": "load_breast_cancer", "sklearn/digits": "load_digits"}

@@ -1,13 +1,14 @@
 """The suite from Python: the same words as on the command line, results as tables."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from experiments import config, runner, table
+from experiments import config, runner, sweeps, table
 from experiments.spec import Run
 from experiments.store import Store
 from experiments.tasks.task import Task
@@ -29,14 +30,21 @@ class Result:
     seconds: float
 
 
-def run(overrides: Sequence[str], *, quiet: bool = True) -> list[Result]:
+def run(overrides: Sequence[str], *, task: Task | None = None, quiet: bool = True) -> list[Result]:
     """Run what these overrides describe, unless the store has it already; one result per lane, in the lanes' order.
 
-    Raises SettingError (a ValueError) or DataError for a request that cannot be run.
+    task: one made by `task_from_module`, in place of a `task=` among the overrides. Raises SettingError (a ValueError)
+    or DataError for a request that cannot be run.
     """
-    wanted = config.request(list(overrides))
+    wanted = config.request(list(overrides), task)
     store = Store(wanted.store)
-    runner.complete(wanted.runs, store, checkpoint_seconds=wanted.checkpoint_seconds, quiet=quiet)
+    if wanted.logger:
+        wanted.logger.require(store)
+    sweep = sweeps.record(store, (run.id for run in wanted.runs), overrides)
+    how: dict[str, Any] = {"checkpoint_seconds": wanted.checkpoint_seconds, "logger": wanted.logger}
+    runner.complete(wanted.runs, store, quiet=quiet, **how)
+    if wanted.logger:
+        wanted.logger.summarise(store, sweep)
     return results(wanted.runs, store)
 
 
@@ -64,3 +72,22 @@ def load_task(name: str, overrides: Sequence[str] = ()) -> Task:
     experiment = wanted.runs[0].experiment
     experiment.task.prepare(torch.device(experiment.device), getattr(torch, experiment.dtype))
     return experiment.task
+
+
+def task_from_module(
+    model: torch.nn.Module,
+    loss: Callable[[Any, Tensor], Tensor],
+    inputs: Tensor | Mapping[str, Tensor],
+    targets: Tensor,
+    name: str = "module",
+) -> Task:
+    """Any module as a task, for `run` and for `experiments.measure`; its data are in memory, its start is the module's.
+
+    loss(outputs, targets) gives one loss for each example, (B,): `torch.nn.CrossEntropyLoss(reduction="none")`. inputs:
+    (n, ...), or a mapping of them that the module takes as keywords; targets: (n, ...). The parameters of the task are
+    named as in the module. Raises SettingError for a loss that is already averaged, and for modules whose examples
+    depend on each other or on chance (batch normalisation or dropout in training mode).
+    """
+    from experiments.tasks.module import ModuleTask
+
+    return ModuleTask(model, loss, inputs, targets, name)

@@ -22,10 +22,14 @@ PACKAGES = {
     "batch_size": "optim.batch_sizes",
     "schedule": "optim.schedules",
     "average": "optim.averages",
+    "wrapper": "optim.wrappers",
     "probe": "experiments.measure.probes",
+    "launcher": "experiments.launchers",
+    "logger": "experiments.loggers",
 }
-GROUPS = (*PACKAGES, "logger")
-_OPTIONAL = ("average", "logger")  # may be "none"
+GROUPS = tuple(PACKAGES)
+SEVERAL = ("wrapper", "probe")  # chosen as a list, each under its own name
+_OPTIONAL = ("average", "launcher", "logger")  # may be "none"
 
 
 def choices(group: str) -> list[str]:
@@ -44,7 +48,7 @@ def register() -> None:
             if name == "none":
                 store.store(group=group, name=name, node={group: None}, package="_global_")
             elif not (CONFIGS / group / f"{name}.yaml").exists():
-                package = f"probe.{name}" if group == "probe" else group
+                package = f"{group}.{name}" if group in SEVERAL else group
                 store.store(group=group, name=name, node={"_target_": f"{PACKAGES[group]}.{name}"}, package=package)
 
 
@@ -59,23 +63,23 @@ def is_torch_class(name: str) -> bool:
     return "." in name
 
 
-def component(group: str, node: Any) -> Any:
-    """The object that a node of the configuration describes: `_target_` and settings.
+def component(group: str, node: Any, name: str | None = None) -> Any:
+    """The object that a node of the configuration describes: `_target_` and settings; `name` is its name in a list.
 
     Raises SettingError for a target outside the group's own package, an unknown key or a bad value.
     """
     if not isinstance(node, dict):
-        raise SettingError(f"{group} must be one of {', '.join(choices(group))} ({group}=...), not {node!r}")
+        raise SettingError(f"{group} must be one of {settings.listed(choices(group))} ({group}=...), not {node!r}")
     values = dict(node)
     target = values.pop("_target_", None)
     if not isinstance(target, str):
-        raise SettingError(f"{group} has no _target_: choose one of {', '.join(choices(group))} ({group}=...)")
+        raise SettingError(f"{group} has no _target_: choose one of {settings.listed(choices(group))} ({group}=...)")
     if group == "optimizer" and target.rpartition(".")[0] in ALLOWED:
         values, target = {**values, "path": target}, f"{TorchOptimizer.__module__}.{TorchOptimizer.__name__}"
     cls = component_class(group, target)
     if issubclass(cls, Rule):
         values = expand_aliases(cls, values, group)
-    return settings.build(cls, values, group)
+    return settings.build(cls, values, f"{group}.{name}" if name else group)
 
 
 def component_class(group: str, target: str) -> type[Any]:

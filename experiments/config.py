@@ -1,9 +1,7 @@
 """From the words of a command line to runs: composed by Hydra, checked against the components' own fields."""
 
 import copy
-import dataclasses
 import functools
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +13,15 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from experiments import components, overrides, recording
+from experiments import components, lane_values, overrides, recording
 from experiments.components import CONFIGS, ROOT
+from experiments.launcher import Launcher
+from experiments.logger import Logger
 from experiments.spec import Budget, Experiment, Run, digest, with_lanes
 from experiments.tasks.task import Task
 from optim import settings
 from optim.foreign import TorchOptimizer
-from optim.settings import SettingError, nearest, setting
+from optim.settings import SettingError, setting
 
 
 @dataclass(kw_only=True)
@@ -66,6 +66,8 @@ class Request:
     store: Path
     plan: bool
     checkpoint_seconds: float
+    launcher: Launcher | None = None
+    logger: Logger | None = None
 
 
 def register() -> None:
@@ -80,9 +82,20 @@ def normalise(words: list[str]) -> list[str]:
         return overrides.normalise(words, settings.names(Settings))
 
 
-def request(words: list[str]) -> Request:
-    """What these overrides ask for, checked and with its data read. Raises SettingError or DataError."""
-    return resolve(*composed(words))
+def request(words: list[str], task: Task | None = None, *, several: bool = False) -> Request:
+    """What these overrides ask for, checked and with its data read. Raises SettingError or DataError.
+
+    task: an object that takes the place of the configured one. several: they are one job of a multirun, and so may
+    have a launcher.
+    """
+    if task is not None and any(word.lstrip("+~").startswith("task") for word in words):
+        raise SettingError("the task is given twice: as a word (task=...) and as an object")
+    asked = resolve(*composed(words), task)
+    if asked.launcher is not None and not several:
+        raise SettingError(
+            "launcher= runs the jobs of a multirun beside each other: add -m (python -m experiments.run)"
+        )
+    return asked
 
 
 def composed(words: list[str]) -> tuple[DictConfig, Mapping[str, str]]:
@@ -116,50 +129,60 @@ def _base(normal: tuple[str, ...]) -> tuple[DictConfig, Mapping[str, str]]:
     return config, chosen
 
 
-def resolve(config: DictConfig, chosen: Mapping[str, Any]) -> Request:
-    """A composed configuration as runs. Raises SettingError or DataError for anything that cannot be run."""
+def resolve(config: DictConfig, chosen: Mapping[str, Any], task: Task | None = None) -> Request:
+    """A composed configuration as runs, with `task` in place of its own if one is given.
+
+    Raises SettingError or DataError for anything that cannot be run.
+    """
     with overrides.one_sentence():
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     parts = {group: values.pop(group, None) for group in components.GROUPS}
-    if parts["logger"] is not None:
-        raise SettingError(f"logger must be none, there is no other yet, not {settings.short(parts['logger'])}")
     own: Settings = settings.build(Settings, values, "run")
     budget: BudgetSettings = settings.build(BudgetSettings, own.budget, "budget")
+    launcher = components.component("launcher", parts["launcher"]) if parts["launcher"] else None
+    logger = components.component("logger", parts["logger"]) if parts["logger"] else None
+    if task is not None:
+        chosen = {**chosen, "task": getattr(task, "name", type(task).__name__)}
     experiment = Experiment(
-        task=_shared(components.component("task", parts["task"])),
+        task=_shared(components.component("task", parts["task"])) if task is None else task,
         optimizer=components.component("optimizer", parts["optimizer"]),
         batch_size=components.component("batch_size", parts["batch_size"]),
         schedule=components.component("schedule", parts["schedule"]),
         average=components.component("average", parts["average"]) if parts["average"] else None,
-        probes={name: components.component("probe", node) for name, node in (parts["probe"] or {}).items()},
+        wrappers={k: components.component("wrapper", node, k) for k, node in (parts["wrapper"] or {}).items()},
+        probes={k: components.component("probe", node, k) for k, node in (parts["probe"] or {}).items()},
         budget=budget.resolve(),
         sampling=own.sampling,  # type: ignore[arg-type]
         record=recording.check(own.record),
         divergence_bound=own.divergence_bound,
-        device=_device(own.device),
+        device=_device(own.device, here=launcher is None or not launcher.remote),
         dtype=own.dtype,
-        choices={group: str(chosen[group]) for group in components.PACKAGES if group in chosen and group != "probe"},
+        choices={group: str(chosen[group]) for group in _CHOSEN if group in chosen},
     )
-    seeds, hypers = _lanes(experiment, own)
-    _verify(experiment)
+    seeds, hypers = lane_values.expand(experiment, own.seed, own.lanes)
+    if launcher is not None:
+        launcher.refuse(experiment.device)
+    _verify(experiment, torch.device("cpu" if launcher is not None and launcher.remote else experiment.device))
     store = Path(own.store) if own.store else ROOT / "results" / "runs"
-    return Request(with_lanes(experiment, seeds, hypers), store, own.plan, own.checkpoint_seconds)
+    return Request(with_lanes(experiment, seeds, hypers), store, own.plan, own.checkpoint_seconds, launcher, logger)
 
 
-def _device(name: str) -> str:
+def _device(name: str, here: bool) -> str:
+    """The name of a device that torch has, at least if the runs are computed `here`."""
     try:
         device = torch.device(name)
     except RuntimeError:
         raise SettingError(f"device={name} is not a device: use cpu, cuda or cuda:K") from None
     if device.type not in ("cpu", "cuda"):
         raise SettingError(f"device={name} is not supported: use cpu, cuda or cuda:K")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if here and device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SettingError(
             f"device={name} was asked for, and torch finds {torch.cuda.device_count()} GPUs: use device=cpu"
         )
     return name
 
 
+_CHOSEN = [g for g in components.PACKAGES if g not in (*components.SEVERAL, "launcher", "logger")]  # columns of tables
 _tasks: dict[str, Task] = {}
 
 
@@ -169,44 +192,17 @@ def _shared(task: Task) -> Task:
     return _tasks.setdefault(digest([type(task).__qualname__, values, task.content()]), task)
 
 
-def _verify(experiment: Experiment) -> None:
+def _verify(experiment: Experiment, device: torch.device) -> None:
     """Read the data now, so that what is wrong with them is said before any work."""
-    experiment.task.prepare(torch.device(experiment.device), getattr(torch, experiment.dtype))
+    experiment.task.prepare(device, getattr(torch, experiment.dtype))
     experiment.batch_size.refuse(experiment.task.size, experiment.sampling == "replacement")
     recording.points(experiment.record, experiment.whole_budget)  # refuses a budget of less than one full batch
+    experiment.schedule.refuse(experiment.whole_budget.axis, experiment.whole_budget.amount)
+    if experiment.wrappers and isinstance(experiment.optimizer, TorchOptimizer):
+        raise SettingError(
+            f"wrapper=[{','.join(experiment.wrappers)}] goes around an optimizer of this repository, not around a "
+            "class of torch.optim"
+        )
     wanted = experiment.batch_size.needs(1)
     if wanted:
         raise SettingError(f"batch_size needs the statistics {', '.join(wanted)}, which this task does not offer")
-
-
-def _lanes(experiment: Experiment, own: Settings) -> tuple[list[int], list[dict[str, float]]]:
-    """Seeds, and the product of the hyper-parameter lists, each value checked like the setting it stands for."""
-    optimizer = experiment.optimizer
-    seeds, lists = [own.seed], {}
-    for name, values in own.lanes.items():
-        label = f"lanes.{name}"
-        if not isinstance(values, list) or not values:
-            raise SettingError(f"{label} must be a list of at least one value, such as {label}=[1,2], not {values!r}")
-        if name == "seed":
-            checked = [settings.build(Settings, {"seed": v}, "lanes").seed for v in values]
-            seeds = checked
-        elif isinstance(optimizer, TorchOptimizer):
-            checked = [_torch_lane(optimizer, name, v) for v in values]
-            lists[name] = checked
-        else:
-            valid = [*settings.names(optimizer, lane=True), "seed"]
-            if name not in valid:
-                why = " is a static setting: sweep it with -m instead" if name in settings.names(optimizer) else ""
-                raise SettingError(f"'{label}'{why or ' is not a lane: ' + nearest(name, valid)}")
-            checked = [getattr(settings.build(type(optimizer), {name: v}, "lanes"), name) for v in values]
-            lists[name] = checked
-        if len(set(checked)) < len(checked):
-            raise SettingError(f"{label}={values} names a value twice")
-    return seeds, [dict(zip(lists, row, strict=True)) for row in itertools.product(*lists.values())]
-
-
-def _torch_lane(optimizer: TorchOptimizer, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SettingError(f"lanes.{name} must hold numbers, not {value!r}")
-    dataclasses.replace(optimizer, arguments={**optimizer.arguments, name: value})
-    return float(value)

@@ -24,7 +24,7 @@ class Cost:
     bytes: float
 
 
-class _Nowhere:
+class Nowhere:
     """A sink that counts and forgets."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ def cost(jobs: Sequence[Job]) -> Cost:
 
 def _measure(job: Job) -> Cost:
     e = job.experiment
-    sink = _Nowhere()
+    sink = Nowhere()
     loop = Loop(job, sink)
     loop.advance(_WARM)
     began, before = time.perf_counter(), loop.state.examples

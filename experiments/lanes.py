@@ -10,15 +10,26 @@ import torch
 from torch import Tensor
 
 from experiments.tasks.task import Params
+from optim import foreign
 from optim.foreign import TorchOptimizer
 from optim.rule import Rule, State
+from optim.wrapped import Wrapped
 
 
 class Stepper(Protocol):
     """What moves the lanes."""
 
+    skips: bool  # whether coordinates without a gradient stay as they are, so that `step_touched` may be used
+
     def step(self, grads: Params, step: int, factor: float, alive: Tensor | None) -> None:
         """Take step t with the learning rate times `factor`; lanes that are not `alive` stay where they are."""
+
+    def step_touched(
+        self, touched: Tensor, grad: Tensor, where: Tensor, step: int, factor: float, alive: Tensor | None
+    ) -> None:
+        """The same where the gradient is zero outside the columns `where` (s,) of the flat parameters, which are
+        `touched`; it and `grad` are (L, s).
+        """
 
     def tensors(self) -> dict[str, Tensor]:
         """The state to keep in a checkpoint."""
@@ -57,7 +68,7 @@ class Lanes:
 class RuleStepper:
     """Moves the lanes by an update rule of this repository."""
 
-    def __init__(self, rule: Rule, lanes: Lanes, hypers: list[dict[str, float]]) -> None:
+    def __init__(self, rule: Rule | Wrapped, lanes: Lanes, hypers: list[dict[str, float]]) -> None:
         self.rule, self.lanes = rule, lanes
         device = lanes.flat.device
         columns = {name: [h[name] for h in hypers] for name in hypers[0]}
@@ -66,21 +77,42 @@ class RuleStepper:
             for name, values in columns.items()
         }
         self.whole = rule.acts_on != "tensors"
+        self.skips = self.whole and rule.still_without_gradient
         self.state: State = rule.init(self._of(lanes.flat), self.hyper, lanes.count)
 
     def _of(self, flat: Tensor) -> Params:
         return {"": flat} if self.whole else self.lanes.view(flat)
 
     def step(self, grads: Params, step: int, factor: float, alive: Tensor | None) -> None:
-        hyper = self.hyper if factor == 1.0 else {**self.hyper, "lr": self.hyper["lr"] * factor}
         gradient = {"": self.lanes.flatten(grads)} if self.whole else grads
-        updates, self.state = self.rule.update(
-            gradient, self.state, self._of(self.lanes.flat), hyper, step, lanes=self.lanes.count
-        )
+        updates, self.state = self._update(gradient, self.state, self._of(self.lanes.flat), step, factor)
         update = updates[""] if self.whole else self.lanes.flatten(updates)
-        if alive is not None:
-            update = torch.where(alive[:, None], update, torch.zeros_like(update))
-        self.lanes.flat.add_(update)
+        self.lanes.flat.add_(_where(alive, update))
+        if isinstance(self.rule, Wrapped) and self.rule.projects:
+            self._project(self.rule, step, factor, alive)
+
+    def step_touched(
+        self, touched: Tensor, grad: Tensor, where: Tensor, step: int, factor: float, alive: Tensor | None
+    ) -> None:
+        flat, index = self.lanes.flat, where.expand(self.lanes.count, -1)
+        slots = self.state[""]
+        narrow = {name: slot.gather(1, index) if slot.shape == flat.shape else slot for name, slot in slots.items()}
+        updates, state = self._update({"": grad}, {"": narrow}, {"": touched}, step, factor)
+        flat.scatter_(1, index, touched + _where(alive, updates[""]))
+        for name, slot in state[""].items():
+            slots[name] = slots[name].scatter_(1, index, slot) if slots[name].shape == flat.shape else slot
+
+    def _update(self, grads: Params, state: State, params: Params, step: int, factor: float) -> tuple[Params, State]:
+        return self.rule.update(grads, state, params, self._hyper(factor), step, lanes=self.lanes.count)
+
+    def _project(self, rule: Wrapped, step: int, factor: float, alive: Tensor | None) -> None:
+        flat = self.lanes.flat
+        found = rule.project(self._of(flat), self._hyper(factor), self.lanes.count, step)
+        projected = found[""] if self.whole else self.lanes.flatten(found)
+        flat.copy_(projected if alive is None else torch.where(alive[:, None], projected, flat))
+
+    def _hyper(self, factor: float) -> dict[str, Any]:
+        return self.hyper if factor == 1.0 else {**self.hyper, "lr": self.hyper["lr"] * factor}
 
     def tensors(self) -> dict[str, Tensor]:
         return {f"{name}/{slot}": t for name, slots in self.state.items() for slot, t in slots.items()}
@@ -96,6 +128,8 @@ class RuleStepper:
 
 class TorchStepper:
     """Moves a single lane by a class of `torch.optim.Optimizer`."""
+
+    skips = False
 
     def __init__(self, optimizer: TorchOptimizer, lanes: Lanes, hypers: list[dict[str, float]]) -> None:
         assert lanes.count == 1, "a torch.optim class runs one lane at a time"
@@ -114,21 +148,21 @@ class TorchStepper:
         with torch.enable_grad():
             self.inner.step()
 
+    def step_touched(
+        self, touched: Tensor, grad: Tensor, where: Tensor, step: int, factor: float, alive: Tensor | None
+    ) -> None:
+        raise NotImplementedError
+
     def tensors(self) -> dict[str, Tensor]:
-        states = (self.inner.state.get(leaf, {}) for leaf in self.leaves)
-        return {f"{i}/{k}": v for i, s in enumerate(states) for k, v in s.items() if isinstance(v, Tensor)}
+        return foreign.keep(self.inner)[0]
 
     def numbers(self) -> dict[str, Any]:
-        states = (self.inner.state.get(leaf, {}) for leaf in self.leaves)
-        plain = {f"{i}/{k}": v for i, s in enumerate(states) for k, v in s.items() if not isinstance(v, Tensor)}
-        groups = [{k: v for k, v in g.items() if k != "params"} for g in self.inner.param_groups]
-        return {"state": plain, "groups": groups}
+        return {"kept": foreign.keep(self.inner)[1]}
 
     def load(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        for key, value in {**tensors, **numbers["state"]}.items():
-            index, _, slot = key.partition("/")
-            if slot == "step" and isinstance(value, Tensor):
-                value = value.cpu()  # where torch keeps it, whatever the device
-            self.inner.state[self.leaves[int(index)]][slot] = value
-        for group, kept in zip(self.inner.param_groups, numbers["groups"], strict=True):
-            group.update({k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
+        foreign.restore(self.inner, tensors, numbers["kept"])
+
+
+def _where(alive: Tensor | None, update: Tensor) -> Tensor:
+    """The update (L, ...), zero for lanes that are not alive."""
+    return update if alive is None else torch.where(alive[:, None], update, torch.zeros_like(update))

@@ -16,12 +16,15 @@ _TITLES = {
     "batch_sizes": "batch_size",
     "schedules": "schedule",
     "averages": "average",
+    "wrappers": "wrapper",
     "probes": "probe",
+    "launchers": "launcher",
+    "loggers": "logger",
 }
 
 
 def catalogue() -> dict[str, list[str]]:
-    """Names by kind: tasks, optimizers, batch_sizes, schedules, averages, probes, papers."""
+    """Names by kind: tasks, optimizers and the other parts of a run, and papers."""
     return {**{title: components.choices(group) for title, group in _TITLES.items()}, "papers": papers.names()}
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from experiments import recording
 from experiments.clock import Clock
-from experiments.gradients import STRATEGIES
+from experiments.gradients import STRATEGIES, choose
 from experiments.job import Job
 from experiments.lanes import Lanes, RuleStepper, Stepper, TorchStepper
 from experiments.order import Order
@@ -81,9 +81,10 @@ class Loop:
         self.stepper: Stepper = (
             TorchStepper(e.optimizer, self.lanes, job.hypers)
             if isinstance(e.optimizer, TorchOptimizer)
-            else RuleStepper(e.optimizer, self.lanes, job.hypers)
+            else RuleStepper(e.rule, self.lanes, job.hypers)
         )
-        self.gradient = STRATEGIES[self.task.strategies[self.device.type]]
+        few = torch.arange(min(2, self.task.size or 2), device=self.device)
+        self.gradient = STRATEGIES[choose(self.task, self.device.type, job.lanes, self.task.batch(few))]
         self.order = Order(self.task.size, e.sampling, job.seeds, self.device)
         self.budget = e.whole_budget
         self.points = recording.points(e.record, self.budget)
@@ -155,7 +156,7 @@ class Loop:
     def _step(self) -> None:
         s, e = self.state, self.e
         share = self._amount() / self.budget.amount
-        factor = e.schedule.factor(Progress(s.step + 1, s.examples, share))
+        factor = e.schedule.factor(Progress(s.step + 1, s.examples, share, self.budget.axis, self.budget.amount))
         context = Context(
             step=s.step + 1,
             examples=s.examples,
@@ -169,20 +170,38 @@ class Loop:
         if note:
             self.sink.append({"step": s.step + 1, "note": note})
         s.size = min(size, int(self.budget.amount) - s.examples) if self.budget.axis == "examples" else size
-        self.threads.suit(self.lanes.flat.numel() * s.size)
+        self.threads.suit(int(self.lanes.flat.numel() * s.size * self.task.share_touched))
         batch = self.whole if self.whole is not None else self.task.batch(self.order.draws(s.examples, s.size))
-        means, grads = self.gradient(self.task, self.lanes.params, batch, self.groups)
-        s.step += 1
-        self._freeze(means)
-        if e.average:
-            self.average = e.average.observe(self.average, self.lanes.flat, s.step)
-        for name, state in self.following.items():
-            self.following[name] = e.probes[name].observe(state, self.lanes.params, grads, s.step)
-        self.stepper.step(grads, s.step, factor, self.alive)
+        means = self._touched(batch, factor) if self.stepper.skips and not self.following else None
+        if means is None:
+            means, grads = self.gradient(self.task, self.lanes.params, batch, self.groups)
+            self._before_update(means)
+            for name, state in self.following.items():
+                self.following[name] = e.probes[name].observe(state, self.lanes.params, grads, s.step)
+            self.stepper.step(grads, s.step, factor, self.alive)
         s.examples += s.size
         self.last = (means, factor)
         if not e.batch_size.shared:
             s.loss = means.tolist()
+
+    def _touched(self, batch: dict[str, Tensor], factor: float) -> Tensor | None:
+        """The step on the parameters that the batch touches alone; None, and nothing done, if that may be all."""
+        where = self.task.support(batch)
+        if where is None:
+            return None
+        touched = self.lanes.flat.gather(1, where.expand(self.lanes.count, -1))
+        losses, grad = self.task.touched_gradient(touched, batch)
+        means = losses.mean(dim=1)
+        self._before_update(means)
+        self.stepper.step_touched(touched, grad, where, self.state.step, factor, self.alive)
+        return means
+
+    def _before_update(self, means: Tensor) -> None:
+        """What looks at the point where the gradients were taken."""
+        self.state.step += 1
+        self._freeze(means)
+        if self.e.average:
+            self.average = self.e.average.observe(self.average, self.lanes.flat, self.state.step)
 
     def _freeze(self, loss: Tensor) -> None:
         """Take lanes whose loss is not finite, or above the bound, out of the run for good."""

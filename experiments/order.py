@@ -9,17 +9,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from experiments.seeds import generator
+from experiments.seeds import derive, generator
 
 Sampling = Literal["replacement", "reshuffled"]
 _BLOCK = 1 << 16
+_POSITION_BITS = 40  # of the id of a draw from a stream
 
 
 class Order:
     """Draws for a group of seeds: `draws(position, count)` gives (count,) for one seed, else (seeds, count).
 
     sampling="replacement": every draw is uniform over the examples. "reshuffled": every pass over the data is a fresh
-    permutation. A task without a size (a stream) gets the positions themselves, which are then its draws' ids.
+    permutation. A task without a size (a stream) gets ids: the seed in the high bits, the position in the low 40.
     """
 
     def __init__(self, size: int | None, sampling: Sampling, seeds: list[int], device: torch.device) -> None:
@@ -30,8 +31,9 @@ class Order:
     def draws(self, position: int, count: int) -> Tensor:
         """The draws at positions [position, position + count), int64."""
         if self.size is None:
-            ids = torch.arange(position, position + count, device=self.device)
-            return ids if len(self.seeds) == 1 else ids.expand(len(self.seeds), count)
+            firsts = torch.tensor([_first_id(seed) + position for seed in self.seeds], device=self.device)
+            ids = firsts[:, None] + torch.arange(count, device=self.device)
+            return ids[0] if len(self.seeds) == 1 else ids
         first, last = position // self._block_size, (position + count - 1) // self._block_size
         start = position - first * self._block_size
         if first == last:
@@ -54,3 +56,10 @@ class Order:
         if self.sampling == "reshuffled":
             return torch.randperm(self.size, generator=source)
         return torch.randint(self.size, (_BLOCK,), generator=source)
+
+
+def _first_id(seed: int) -> int:
+    """The id of a seed's first draw from a stream; seeds beyond four million share what is left by hashing."""
+    most = 1 << (62 - _POSITION_BITS)
+    high = seed if seed < most else most + derive(seed, "stream") % most
+    return high << _POSITION_BITS

@@ -13,10 +13,10 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments import components
-from optim.settings import SettingError, nearest
+from optim.settings import SettingError, listed, nearest
 
 _WORD = re.compile(r"^(?P<sign>\+\+|\+|~)?(?P<key>[A-Za-z_][\w./@-]*)(=(?P<value>.*))?$", re.DOTALL)
-_PATHS = ("store", "task.path")
+_VERBATIM = ("store", "task.path", "launcher.setup")
 _OPEN = (*components.GROUPS, "lanes")  # keys below these are checked by the components, not by Hydra
 
 
@@ -62,8 +62,8 @@ def _is_choice(key: str) -> bool:
 
 
 def _quoted(key: str, value: str) -> str:
-    """A path with characters that may mean something to Hydra is quoted, so that it is taken as it is."""
-    if key not in _PATHS or not value or value[0] in "'\"" or re.fullmatch(r"[\w./+-]+", value):
+    """A path (or a shell command) with characters that may mean something to Hydra is quoted, to be taken as it is."""
+    if key not in _VERBATIM or not value or value[0] in "'\"" or re.fullmatch(r"[\w./+-]+", value):
         return value
     return "'" + value.replace("'", "\\'").replace("${", "\\${") + "'"
 
@@ -77,10 +77,10 @@ def _check_choices(group: str, value: str) -> None:
         names = [str(v) for v in chosen] if isinstance(chosen, list) else [str(chosen)]
     valid = components.choices(group)
     for name in names:
-        name = name.strip("[]'\"") if group != "probe" else name
+        name = name.strip("[]'\"") if group not in components.SEVERAL else name
         if group == "optimizer" and components.is_torch_class(name):
             components.register_torch_class(name)
-        elif group == "probe":
+        elif group in components.SEVERAL:
             for each in filter(None, re.split(r"[\[\],\s]+", name)):
                 _require(group, each, valid)
         else:
@@ -89,7 +89,8 @@ def _check_choices(group: str, value: str) -> None:
 
 def _require(group: str, name: str, valid: Sequence[str]) -> None:
     if name not in valid:
-        raise SettingError(f"there is no {group} '{name}': {nearest(name, valid)}")
+        advice = f"choose from: {listed(valid)}" if name in ("None", "") else nearest(name, valid)
+        raise SettingError(f"there is no {group} '{name}': {advice}")
 
 
 @contextlib.contextmanager

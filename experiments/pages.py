@@ -105,10 +105,10 @@ def _write_curves(outcome: Outcome, session: Session, path: Path) -> None:
     fresh = outcome.fresh
     rows = table.load(session.store, only=set(fresh.run))
     labels = [c for c in fresh.columns if c not in ("seed", "run", "value", "edge")]
-    joined = rows[["run", "step", "examples", "metric", "value"]].merge(fresh[[*labels, "run"]], on="run")
+    points = rows[["run", "step", "examples", "metric", "value"]].rename(columns={"examples": "seen"})
+    joined = points.merge(fresh[[*labels, "run"]], on="run")
     joined = joined[joined.metric == joined.readout.map(outcome.readouts)]
-    short = [c for c in labels if c not in ("examples", "steps", "batch_size")] if "examples_x" in joined else labels
-    joined = joined.rename(columns={"examples_x": "seen"})
+    short = [c for c in labels if c not in ("examples", "steps", "batch_size")]  # these follow from the others
     joined["log"] = np.log(joined["value"].clip(lower=1e-12))
     grouped = joined.groupby([*short, "step", "seen"], sort=False)
     summary = grouped.agg(

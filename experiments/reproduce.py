@@ -6,20 +6,24 @@ Without a paper, all of them. Runs that the store has are not run again. Figures
 results/local/<paper>/<scale>/ (with reference=true to results/<paper>/<scale>/, the committed reference, from runs of
 this very code), and the last line compares the verdicts with the reference. settings= names a YAML file that replaces
 some of the settings in configs/paper/<paper>/<scale>.yaml; report=true judges what the store holds and runs nothing;
-plan=true only says what would be run.
+plan=true only says what would be run. logger=wandb (with logger.mode=online and so on) writes the reported runs, the
+verdicts and the figures as W&B runs; `python -m experiments.export` does so later.
 """
 
 import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments import claims, components, pages, papers, provenance
+from experiments import claims, components, pages, papers, provenance, sweeps
 from experiments.claims import Claim
+from experiments.logger import Logger, export
+from experiments.options import read as read_options
+from experiments.protocol import Outcome
 from experiments.run import guarded
 from experiments.session import Nothing, Session
 from optim import settings
@@ -41,21 +45,14 @@ class Options:
     report: bool = setting(False, doc="use the runs there are, run nothing")
     reference: bool = setting(False, doc="write the committed reference")
     store: str | None = setting(None, doc="folder of the runs (default: results/runs in the clone)")
+    logger: Logger | None = field(default=None, metadata={"doc": "wandb: show the reported runs there"})
 
 
 def read(words: Sequence[str]) -> Options:
     """The options; raises SettingError for words that are none."""
-    import yaml
-
-    values: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise SettingError(f"'{word}' is not an option: write key=value with one of {settings.names(Options)}")
-        if key not in settings.names(Options):
-            raise SettingError(f"there is no option '{key}': {nearest(key, settings.names(Options))}")
-        values[key] = yaml.safe_load(value) if value in ("true", "false") else value
-    options: Options = settings.build(Options, values, "reproduce")
+    of_logger = [word for word in words if word.startswith(("logger=", "logger."))]
+    options: Options = read_options([word for word in words if word not in of_logger], Options, "reproduce")
+    options.logger = _logger(of_logger)
     if options.paper is not None and options.paper not in papers.names():
         raise SettingError(f"there is no paper '{options.paper}': {nearest(options.paper, papers.names())}")
     if options.reference and options.claim:
@@ -63,6 +60,20 @@ def read(words: Sequence[str]) -> Options:
     if options.reference and provenance.commit().endswith(("+changes", "unknown")):
         raise SettingError("reference=true needs a clean commit, so that the results name the code that made them")
     return options
+
+
+def _logger(words: Sequence[str]) -> Logger | None:
+    values = dict(word.split("=", 1) for word in words if "=" in word)
+    name, valid = values.pop("logger", "none"), components.choices("logger")
+    if name not in valid:
+        raise SettingError(f"there is no logger '{name}': {nearest(name, valid)}")
+    if name == "none":
+        if words != ["logger=none"] and words:
+            raise SettingError(f"'{words[0]}' is a setting of a logger: choose one, such as logger=wandb")
+        return None
+    node = {"_target_": f"{components.PACKAGES['logger']}.{name}"}
+    chosen: Logger = components.component("logger", node | {k.removeprefix("logger."): v for k, v in values.items()})
+    return chosen
 
 
 def reproduce(options: Options) -> None:
@@ -84,6 +95,8 @@ def _one(paper: str, options: Options) -> None:
     configured = {name: _configured(studies[name], chosen, name) for name in names}
     own_store = RESULTS / "runs" / f"reference-{provenance.code_digest()}" if options.reference else RESULTS / "runs"
     session = Session(options.store or own_store, only_plan=options.plan, only_report=options.report)
+    if options.logger and not options.plan:
+        options.logger.require(session.store)
     print(f"{about.TITLE} ({about.SOURCE}), scale {options.scale}: {', '.join(claim.id for claim in wanted)}")
     try:
         found = {name: studies[name].measure(configured[name], session.complete) for name in names}
@@ -97,8 +110,24 @@ def _one(paper: str, options: Options) -> None:
     pages.write(folder, about, options.scale, verdicts, studies, configured, found, session)
     print(pages.verdict_lines(verdicts))
     print(f"figures, tables and verdicts: {_shown(folder)}")
+    _log(paper, options, session, found, folder)
     if not options.reference:
         print(claims.compare(verdicts, RESULTS / paper / options.scale / "verdicts.json"))
+
+
+def _log(paper: str, options: Options, session: Session, found: dict[str, Any], folder: Path) -> None:
+    """Write down what was reported, as a sweep of the store, and show it where there is a logger."""
+    fresh = {run for study in found.values() if isinstance(study, Outcome) for run in study.fresh.run}
+    if not fresh or (options.report and not options.logger):  # a store that is only looked at may be read-only
+        return
+    about = {"paper": paper, "scale": options.scale, "studies": sorted(found)}
+    words = [f"{key}={value}" for key, value in vars(options).items() if value and key != "logger"]
+    sweep = sweeps.record(session.store, fresh, words, about, set(session.asked) - fresh)
+    sweeps.keep_pages(session.store, sweep, folder, found)
+    if options.logger:
+        export(options.logger, session.store, sweep.runs, quiet=False)
+        options.logger.summarise(session.store, sweep)
+        print(options.logger.where(session.store))
 
 
 def _claims(available: Sequence[Claim], wanted: str | None) -> list[Claim]:

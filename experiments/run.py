@@ -1,22 +1,26 @@
 """Run what the command line describes; see `--help`."""
 
+import contextlib
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from tqdm import tqdm
 
 from data import DataError
-from experiments import components, config, report, runner
+from experiments import components, config, launcher, report, runner, sweeps
 from experiments.overrides import one_sentence
 from experiments.store import Store
 from optim.settings import SettingError
 
 _ONLY_SHOW = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
 _WITH_A_VALUE = ("--cfg", "-c", "--package", "-p", "--info", "-i")
-_EXPECTED = (SettingError, DataError, OSError, runner.RunFailed)
+_EXPECTED = (SettingError, DataError, OSError, runner.RunFailed, launcher.JobLost)
 _problems: list[Exception] = []  # of the jobs of this command
 _HYDRAS_OWN = components.ROOT / ".cache" / "hydra"  # where Hydra keeps its multirun.yaml
 
@@ -29,14 +33,26 @@ def _hydra_job(composed: DictConfig) -> None:
         _problems.append(problem)
 
 
-def execute(request: config.Request) -> None:
+def execute(request: config.Request, store: Store | None = None) -> None:
     """Carry out one request and print a line for each run (or, with plan=true, what there is to do)."""
-    store = Store(request.store)
+    store = store or Store(request.store)
     if request.plan:
         report.print_plan(request.runs, store)
         return
-    runner.complete(request.runs, store, checkpoint_seconds=request.checkpoint_seconds)
+    runner.complete(request.runs, store, checkpoint_seconds=request.checkpoint_seconds, logger=request.logger)
     report.print_runs(request.runs, store)
+
+
+def work(words: list[str]) -> Exception | None:
+    """Carry out one job of a multirun in a process of a launcher; returns what the user can mend."""
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
+    try:
+        request = config.request(words)
+        how: dict[str, Any] = {"checkpoint_seconds": request.checkpoint_seconds, "logger": request.logger}
+        runner.complete(request.runs, Store(request.store), quiet=True, **how)
+    except _EXPECTED as problem:
+        return problem
+    return None
 
 
 def guarded(action: Callable[[], Any]) -> int:
@@ -49,7 +65,7 @@ def guarded(action: Callable[[], Any]) -> int:
     except OSError as problem:
         print(f"error: {problem.filename or 'a file'} cannot be used: {problem.strerror or problem}", file=sys.stderr)
         return 2
-    except runner.RunFailed as problem:
+    except (runner.RunFailed, launcher.JobLost) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -58,18 +74,66 @@ def guarded(action: Callable[[], Any]) -> int:
     return 0
 
 
-def _preflight(overrides: list[str], several: bool) -> list[config.Request]:
-    """Check every job of a multirun, so that nothing starts when one of them cannot. Returns what is to be run."""
-    requests = [config.request(job) for job in (_jobs(overrides) if several else [overrides])]
-    requests = [request for request in requests if not request.plan]
-    for folder in {request.store for request in requests}:
+def _preflight(overrides: list[str], several: bool) -> list[tuple[list[str], config.Request]]:
+    """Check every job of a multirun, so that nothing starts when one of them cannot: their words and what they ask."""
+    jobs = [(job, config.request(job, several=several)) for job in (_jobs(overrides) if several else [overrides])]
+    for folder, log in {(request.store, request.logger) for _, request in jobs if not request.plan}:
         Store(folder).require_writable()
-    return requests
+        if log:
+            log.require(Store(folder))
+    return jobs
+
+
+@contextlib.contextmanager
+def _swept(requests: list[config.Request], words: list[str]) -> Iterator[None]:
+    """Write down what this command asks for, as a sweep of each store, and show its summary when it is done."""
+    by_store: dict[Path, list[config.Request]] = {}
+    for request in requests:
+        if not request.plan:
+            by_store.setdefault(request.store, []).append(request)
+    asked = []
+    for folder, members in by_store.items():
+        store = Store(folder)
+        sweep = sweeps.record(store, (run.id for request in members for run in request.runs), words)
+        asked += [(log, store, sweep) for log in {request.logger for request in members} if log]
+    yield
+    for log, store, sweep in asked:
+        log.summarise(store, sweep)
+        print(log.where(store))
+
+
+def _run_all(jobs: list[tuple[list[str], config.Request]]) -> None:
+    """Carry out the jobs, here or by their launcher. Raises the first problem after the last job."""
+    stores = {request.store: Store(request.store) for _, request in jobs}
+    chosen = launcher.only([request.launcher for _, request in jobs])
+    problems = _launch(chosen, jobs, stores) if chosen and not any(request.plan for _, request in jobs) else []
+    for _, request in jobs:
+        store = stores[request.store]
+        if problems and len(store.find(run.id for run in request.runs)) < len({run.id for run in request.runs}):
+            continue  # it is one of the problems
+        try:
+            execute(request, store)  # what a launcher's processes have computed is only printed
+        except _EXPECTED as problem:
+            problems.append(problem)
+    if problems:
+        raise problems[0]
+
+
+def _launch(
+    chosen: launcher.Launcher, jobs: list[tuple[list[str], config.Request]], stores: dict[Path, Store]
+) -> list[Exception]:
+    """Have a launcher compute what the stores lack; returns what went wrong."""
+    missing = []
+    for words, request in jobs:
+        ids = {run.id for run in request.runs}
+        if len(stores[request.store].find(ids)) < len(ids):
+            missing.append(([word for word in words if not launcher.chooses(word)], len(ids)))
+    return launcher.run(chosen, work, [words for words, _ in missing], [runs for _, runs in missing])
 
 
 def _require_all(requests: list[config.Request]) -> None:
     """Raise RunFailed if a run is missing: a launcher may have run the jobs in processes whose errors end there."""
-    for request in requests:
+    for request in (request for request in requests if not request.plan):
         store, ids = Store(request.store), {run.id for run in request.runs}
         missing = len(ids) - len(store.find(ids))
         if missing:
@@ -97,19 +161,34 @@ def main(words: list[str] | None = None) -> int:
 
     def action() -> None:
         config.register()
-        requests: list[config.Request] = []
-        if not any(word.partition("=")[0] in _ONLY_SHOW for word in options):
-            requests = _preflight(given, several="-m" in options or "--multirun" in options)
-        folders = [f"hydra.{kind}.dir={_HYDRAS_OWN}" for kind in ("run", "sweep")]
-        sys.argv[1:] = [*options, *folders, *config.normalise(given)]
-        _problems.clear()
-        _hydra_job()
-        if _problems:
-            raise _problems[0]
-        _require_all(requests)
+        jobs: list[tuple[list[str], config.Request]] = []
+        only_show = any(word.partition("=")[0] in _ONLY_SHOW for word in options)
+        if not only_show:
+            jobs = _preflight(given, several="-m" in options or "--multirun" in options)
+        hydras = [word for word in given if word.lstrip("+~").startswith("hydra")]
+        if hydras and any(request.launcher for _, request in jobs):
+            raise SettingError(f"'{hydras[0]}' and launcher= are two ways to launch: give one of them")
+        with _swept([request for _, request in jobs], given):
+            if only_show or hydras or any(option not in ("-m", "--multirun") for option in options):
+                _hand_to_hydra(options, given)
+                _require_all([request for _, request in jobs])
+            else:
+                _run_all(jobs)
 
     return guarded(action)
 
 
+def _hand_to_hydra(options: list[str], words: list[str]) -> None:
+    """Let Hydra show something, or run the jobs by settings of its own: it composes each job twice more (0.2 s)."""
+    folders = [f"hydra.{kind}.dir={_HYDRAS_OWN}" for kind in ("run", "sweep")]
+    sys.argv[1:] = [*options, *folders, *config.normalise(words)]
+    _problems.clear()
+    _hydra_job()
+    if _problems:
+        raise _problems[0]
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    from experiments import run  # by its own name, under which a launcher's processes find its functions
+
+    sys.exit(run.main())

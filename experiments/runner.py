@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from data import DataError
 from experiments import planner, provenance
 from experiments.job import Job
+from experiments.logger import LiveSink, Logger, export
 from experiments.loop import Loop
 from experiments.progress import Bar
 from experiments.spec import Run
@@ -20,8 +21,15 @@ class RunFailed(RuntimeError):
     """Some jobs failed; the store has the reasons, and the same command tries them again."""
 
 
-def complete(runs: Sequence[Run], store: Store, *, checkpoint_seconds: float = 60.0, quiet: bool = False) -> None:
-    """Make sure that every run is in the store, finished or diverged.
+def complete(
+    runs: Sequence[Run],
+    store: Store,
+    *,
+    checkpoint_seconds: float = 60.0,
+    quiet: bool = False,
+    logger: Logger | None = None,
+) -> None:
+    """Make sure that every run is in the store, finished or diverged, and shown by the logger if there is one.
 
     Raises SettingError or DataError for what the user can mend, RunFailed after everything else was tried.
     """
@@ -40,7 +48,7 @@ def complete(runs: Sequence[Run], store: Store, *, checkpoint_seconds: float = 6
                     continue
                 progressed = True
                 try:
-                    _run(job, claim, bar, checkpoint_seconds)
+                    _run(job, claim, bar, checkpoint_seconds, LiveSink(claim, logger, store) if logger else None)
                 except (SettingError, DataError, OSError, KeyboardInterrupt):
                     raise
                 except Exception as problem:
@@ -52,6 +60,8 @@ def complete(runs: Sequence[Run], store: Store, *, checkpoint_seconds: float = 6
             if not progressed:
                 bar.say("waiting for another process that is computing the rest")
                 time.sleep(1.0)
+    if logger:  # what the store had before, or other processes computed
+        export(logger, store, {run.id for run in runs}, quiet)
     if failed:
         reason = next(iter(failed.values()))
         raise RunFailed(
@@ -60,13 +70,16 @@ def complete(runs: Sequence[Run], store: Store, *, checkpoint_seconds: float = 6
     _warn_of_other_code(runs, store)
 
 
-def _run(job: Job, claim: Claim, bar: Bar, checkpoint_seconds: float) -> None:
+def _run(job: Job, claim: Claim, bar: Bar, checkpoint_seconds: float, live: LiveSink | None) -> None:
     if claim.begun_by:
         bar.warn(f"note: job {job.id} was begun by other code ({', '.join(claim.begun_by)}), with the same versions")
     bar.start(job)
-    loop = Loop(job, claim)
-    outcome = loop.run(checkpoint_seconds, bar.advance)
-    claim.finish(job, outcome, loop.task.describe())
+    with live or contextlib.nullcontext():
+        loop = Loop(job, live or claim)
+        outcome = loop.run(checkpoint_seconds, bar.advance)
+        claim.finish(job, outcome, loop.task.describe())
+        if live:
+            live.finish()
     bar.done(job)
 
 

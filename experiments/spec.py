@@ -22,6 +22,8 @@ from optim.foreign import TorchOptimizer
 from optim.rule import Rule
 from optim.schedule import Schedule
 from optim.settings import SettingError
+from optim.wrapped import Wrapped
+from optim.wrapper import Wrapper
 
 ENGINE_VERSION = 1  # raised when the loop itself changes results
 
@@ -47,6 +49,7 @@ class Experiment:
     schedule: Schedule
     budget: Budget
     average: Average | None = None
+    wrappers: dict[str, Wrapper] = field(default_factory=dict)
     probes: dict[str, Probe] = field(default_factory=dict)
     sampling: Sampling = "replacement"
     record: str = "log"
@@ -63,6 +66,7 @@ class Experiment:
             "task": {**_described(self.task), **self.task.content()},
             "optimizer": _described(self.optimizer, without=set(self.hyper())),
             "batch_size": _described(self.batch_size),
+            "wrappers": [[name, _described(w, without=set(w.hyper()))] for name, w in self.wrappers.items()],
             "schedule": _described(self.schedule),
             "average": _described(self.average) if self.average else None,
             "probes": {name: _described(probe) for name, probe in sorted(self.probes.items())},
@@ -84,7 +88,13 @@ class Experiment:
         if isinstance(self.optimizer, TorchOptimizer):
             numbers = self.optimizer.arguments.items()
             return {k: float(v) for k, v in numbers if isinstance(v, int | float) and not isinstance(v, bool)}
-        return self.optimizer.hyper()
+        return self.rule.hyper()
+
+    @functools.cached_property
+    def rule(self) -> Rule | Wrapped:
+        """The update rule with its wrappers, if there are any."""
+        assert isinstance(self.optimizer, Rule)
+        return Wrapped(rule=self.optimizer, wrappers=self.wrappers) if self.wrappers else self.optimizer
 
     @functools.cached_property
     def whole_budget(self) -> Budget:
@@ -109,6 +119,7 @@ class Experiment:
         parts |= {
             "schedule": self.schedule,
             "average": self.average,
+            **{f"wrapper.{k}": w for k, w in self.wrappers.items()},
             **{f"probe.{k}": p for k, p in self.probes.items()},
         }
         for name, part in parts.items():
@@ -139,13 +150,18 @@ class Run:
 
     def columns(self) -> dict[str, Any]:
         """The configuration of the run, flat."""
-        own = {self.hyper_prefix + k: v for k, v in self.hyper.items()}
+        own = {hyper_column(self.hyper_prefix, k): v for k, v in self.hyper.items()}
         return {**self.experiment.columns(), **own, "seed": self.seed}
 
     @property
     def hyper_prefix(self) -> str:
         """Where the names of lane hyper-parameters stand in the configuration."""
         return "optimizer.arguments." if isinstance(self.experiment.optimizer, TorchOptimizer) else "optimizer."
+
+
+def hyper_column(prefix: str, name: str) -> str:
+    """The column of a lane hyper-parameter: those of wrappers have their whole name."""
+    return name if name.startswith("wrapper.") else prefix + name
 
 
 def digest(value: Any) -> str:

@@ -9,7 +9,6 @@
                   /lock               held by the process that runs the job
 """
 
-import contextlib
 import fcntl
 import hashlib
 import json
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from experiments import files, provenance
 from experiments.job import Job
+from experiments.locks import locked
 from experiments.loop import Outcome
 from optim.settings import SettingError
 
@@ -183,7 +183,7 @@ class Store:
         the store again then.
         """
         mine = {run.id for run in job.runs}
-        with _locked(self.folder / "lock"):
+        with locked(self.folder / "lock"):
             for folder in self.folders():
                 overlaps = any(run["run"] in mine for run in self._describe(folder)["runs"])
                 # in this order: a job that is not held any more may just have been finished
@@ -207,17 +207,6 @@ class Store:
             files.write_json(folder.path / "provenance.json", origin, indent=1)
             files.write_json(folder.path / "job.json", job.describe())
             return claim
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of the store: only for the moments in which a job is chosen."""
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _try_lock(path: Path) -> int | None:

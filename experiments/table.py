@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from experiments.spec import hyper_column
 from experiments.store import JobFolder, Store
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _frame(folder: JobFolder, about: dict[str, Any], wanted: set[str]) -> "panda
     rows["seconds"] = rows["seconds"].astype(float)
     lane = rows.pop("lane").to_numpy(dtype=int)
     prefix = about["hyper_prefix"]
-    own = pd.DataFrame({prefix + name: [run["hyper"][name] for run in runs] for name in runs[0]["hyper"]})
+    own = pd.DataFrame({hyper_column(prefix, name): [run["hyper"][name] for run in runs] for name in runs[0]["hyper"]})
     own.insert(0, "run", [run["run"] for run in runs])
     own.insert(1, "status", [ended.get(run["run"], {}).get("status", "unfinished") for run in runs])
     own["seed"] = [run["seed"] for run in runs]

@@ -1,6 +1,7 @@
-"""Update rules, schedules and batch-size rules: pure functions of tensors.
+"""Update rules, wrappers, schedules and batch-size rules: pure functions of tensors.
 
 `rule("adagrad", eps=1e-8)` gives the rule itself; `torch_optimizer("adagrad")` gives it as a `torch.optim.Optimizer`.
+`Wrapped(rule("adagrad"), {"clip_norm": wrapper("clip_norm")})` is a rule with a wrapper around it.
 """
 
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 from optim import catalogue, settings
 from optim.rule import Rule
 from optim.settings import SettingError
+from optim.wrapped import Wrapped
+from optim.wrapper import Wrapper
 
-__all__ = ["Rule", "SettingError", "names", "rule", "torch_optimizer"]
+__all__ = ["Rule", "SettingError", "Wrapped", "Wrapper", "names", "rule", "torch_optimizer", "wrapper", "wrapper_names"]
 
 
 def names() -> list[str]:
@@ -37,6 +40,17 @@ def expand_aliases(cls: type[Rule], values: dict[str, Any], where: str = "") -> 
                 raise SettingError(f"{where or cls.__name__}: {alias} must be {len(targets)} numbers, not {parts!r}")
             expanded.update(zip(targets, parts, strict=True))
     return expanded
+
+
+def wrapper_names() -> list[str]:
+    """Names of all wrappers."""
+    return catalogue.names("optim.wrappers")
+
+
+def wrapper(name: str, **values: Any) -> Wrapper:
+    """The wrapper `name` (see `wrapper_names`) with these settings. Raises SettingError as `rule` does."""
+    made: Wrapper = settings.build(catalogue.find("optim.wrappers", name, "wrapper"), values, name)
+    return made
 
 
 def torch_optimizer(name: str) -> type[Any]:

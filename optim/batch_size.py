@@ -55,10 +55,13 @@ class BatchSizeRule:
         """Raise SettingError if the rule cannot work on a data set of this size."""
 
 
-def refuse_larger(size: int, data_size: int | None, replacement: bool) -> None:
-    """Raise SettingError for a batch that is larger than the data when sampling without replacement."""
+def refuse_larger(size: int, data_size: int | None, replacement: bool, name: str = "size") -> None:
+    """Raise SettingError for a batch that is larger than the data when sampling without replacement.
+
+    `name` is the setting that holds the size.
+    """
     if data_size is not None and not replacement and size > data_size:
         raise SettingError(
-            f"batch_size.size={size} is larger than the data set ({data_size} examples): without replacement use at "
+            f"batch_size.{name}={size} is larger than the data set ({data_size} examples): without replacement use at "
             f"most {data_size}, or sampling=replacement"
         )

@@ -6,16 +6,14 @@ lanes (copies of the model that differ in hyper-parameters or seed, held along a
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
-from optim import settings
+from optim import mapping, settings
+from optim.mapping import ActsOn, Hyper, State, Tensors
 
-Tensors = dict[str, Tensor]
-Hyper = Mapping[str, Any]
-State = dict[str, Tensors]
+__all__ = ["Hyper", "Rule", "State", "Tensors"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,13 +25,24 @@ class Rule:
                      `(lanes, 1, ...)`, or for a whole model laid out flat, and need not know.
       "tensors":     a tensor as a whole (its norm, its rows); called tensor by tensor, mapped over lanes.
       "vector":      all parameters as one flat vector (a global norm or threshold); mapped over lanes.
+    `still_without_gradient` promises that a coordinate whose gradient is zero keeps its value and its state to the bit,
+    so that on sparse batches the rule need only see the columns that have a gradient. `elsewhere` says, for keywords
+    that other libraries give this method and that live in another component here, where they are.
     `version` is raised whenever the results of the rule change. `aliases` are the keywords of `torch.optim` that stand
     for several settings here, such as `betas`.
     """
 
-    acts_on: ClassVar[Literal["coordinates", "tensors", "vector"]] = "coordinates"
+    acts_on: ClassVar[ActsOn] = "coordinates"
+    still_without_gradient: ClassVar[bool] = False
     version: ClassVar[int] = 1
     aliases: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "weight_decay": "use the wrapper weight_decay",
+        "momentum": "use the wrapper momentum, or the optimizer momentum",
+        "nesterov": "use the optimizer nesterov",
+        "amsgrad": "use the optimizer amsgrad",
+        "max_norm": "use the wrapper clip_norm",
+    }
 
     # What a method defines ---------------------------------------------------------------------------------------
 
@@ -65,8 +74,8 @@ class Rule:
         """The state before the first step. Arguments as for `update`."""
         values = {**self.hyper(), **(hyper or {})}
         return {
-            name: self._over_lanes(lambda p, h: self.init_tensor(p, h), (param,), values, lanes)
-            for name, param in self._view(params, lanes).items()
+            name: mapping.over_lanes(self.acts_on, self.init_tensor, (param,), values, lanes)
+            for name, param in mapping.view(self.acts_on, params, lanes).items()
         }
 
     def update(
@@ -89,62 +98,14 @@ class Rule:
         if step < 1:
             raise ValueError(f"step counts from 1, not {step}")
         c = self.coefficients({**self.hyper(), **(hyper or {})}, step)
-        views, grad_views = self._view(params, lanes), self._view(grads, lanes)
+        views, grad_views = mapping.view(self.acts_on, params, lanes), mapping.view(self.acts_on, grads, lanes)
         updates, new_state = {}, {}
         for name, param in views.items():
-            updates[name], new_state[name] = self._over_lanes(
+            updates[name], new_state[name] = mapping.over_lanes(
+                self.acts_on,
                 lambda g, s, p, values: self.update_tensor(g, s, p, values, extra),
                 (grad_views[name], state[name], param),
                 c,
                 lanes,
             )
-        if self.acts_on == "vector":
-            updates = _split(updates[""], params, lanes)
-        return updates, new_state
-
-    # How it is mapped --------------------------------------------------------------------------------------------
-
-    def _view(self, tensors: Tensors, lanes: int | None) -> Tensors:
-        if self.acts_on != "vector":
-            return tensors
-        flat = [t.reshape(-1) if lanes is None else t.reshape(lanes, -1) for t in tensors.values()]
-        return {"": flat[0] if len(flat) == 1 else torch.cat(flat, dim=-1)}
-
-    def _over_lanes(self, function: Any, tensors: tuple[Any, ...], values: Hyper, lanes: int | None) -> Any:
-        """Call `function(*tensors, values)` for every lane at once; `tensors` may hold dicts of tensors."""
-        like = tensors[-1]
-        if lanes is None or self.acts_on == "coordinates":
-            shape = (-1,) + (1,) * (like.dim() - 1)
-            return function(*tensors, {k: _fit(v, like, shape) for k, v in values.items()})
-        cast = {k: _fit(v, like, (-1,)) for k, v in values.items()}
-        if lanes == 1:
-            one = {k: v[0] if isinstance(v, Tensor) and v.dim() else v for k, v in cast.items()}
-            return _lift(function(*(_first(t) for t in tensors), one))
-        mapped = {k: v for k, v in cast.items() if isinstance(v, Tensor) and v.dim()}
-        fixed = {k: v for k, v in cast.items() if k not in mapped}
-        result = torch.vmap(lambda args, h: function(*args, {**fixed, **h}))(tensors, mapped)
-        return torch.utils._pytree.tree_map(lambda t: t.contiguous(), result)
-
-
-def _fit(value: Any, like: Tensor, shape: tuple[int, ...]) -> Any:
-    """A coefficient in the type of the parameters; one value per lane becomes a column that broadcasts."""
-    if not isinstance(value, Tensor):
-        return value
-    value = value.to(device=like.device, dtype=like.dtype)
-    return value.reshape(shape) if value.dim() == 1 else value
-
-
-def _first(tree: Any) -> Any:
-    return {k: v[0] for k, v in tree.items()} if isinstance(tree, dict) else tree[0]
-
-
-def _lift(tree: Any) -> Any:
-    if isinstance(tree, tuple):
-        return tuple(_lift(item) for item in tree)
-    return {k: v[None] for k, v in tree.items()} if isinstance(tree, dict) else tree[None]
-
-
-def _split(flat: Tensor, like: Tensors, lanes: int | None) -> Tensors:
-    sizes = [t.numel() // (lanes or 1) for t in like.values()]
-    parts = flat.split(sizes, dim=-1)
-    return {name: part.reshape(t.shape) for part, (name, t) in zip(parts, like.items(), strict=True)}
+        return mapping.unview(self.acts_on, updates, params, lanes), new_state

@@ -4,6 +4,7 @@ A field made by `setting` carries its range, its documentation and whether it ma
 component from plain values and refuses what does not fit in one sentence.
 """
 
+import copy
 import dataclasses
 import difflib
 import math
@@ -12,6 +13,8 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+_LONGEST, _SHOWN = 250, 8  # characters of a list of names in an error; names that are shown of a longer one
 
 
 class SettingError(ValueError):
@@ -42,8 +45,8 @@ def setting(
         "choices": choices,
         "lane": lane,
     }
-    if isinstance(default, dict):
-        return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
+    if isinstance(default, dict | list):
+        return dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -59,7 +62,15 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"
-    return f"choose from: {', '.join(options)}" if options else "there are none"
+    return f"choose from: {listed(options)}" if options else "there are none"
+
+
+def listed(options: Iterable[str]) -> str:
+    """Names for an error, not all of them if they are many."""
+    names = list(options)
+    shown = names if len(", ".join(names)) < _LONGEST else names[:_SHOWN]
+    rest = f", ... ({len(names)} in all: python -m experiments.list)" if len(shown) < len(names) else ""
+    return ", ".join(shown) + rest
 
 
 def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
@@ -72,7 +83,8 @@ def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
     checked = {}
     for key, value in values.items():
         if key not in fields:
-            raise SettingError(f"{where} has no setting '{key}' ({where}.{key}): {nearest(key, fields)}")
+            hint = getattr(cls, "elsewhere", {}).get(key) or nearest(key, fields)
+            raise SettingError(f"{where} has no setting '{key}' ({where}.{key}): {hint}")
         checked[key] = check(value, types_of[key], fields[key].metadata, f"{where}.{key}")
     try:
         return cls(**checked)
@@ -103,7 +115,20 @@ def check(value: Any, kind: Any, limits: Mapping[str, Any], label: str) -> Any:
     return value
 
 
-_CALLED = {float: "a number", int: "a whole number", bool: "true or false", str: "text", dict: "a mapping"}
+def refuse_unordered(name: str, positions: list[Any]) -> None:
+    """Raise SettingError unless positions in a run, such as the starts of stages, are above zero and increase."""
+    if any(later <= earlier for earlier, later in zip([0, *positions], positions, strict=False)):
+        raise SettingError(f"{name}={short(positions)} must be positions above 0 that increase")
+
+
+_CALLED = {
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    str: "text",
+    dict: "a mapping",
+    list: "a list",
+}
 
 
 def _coerce(value: Any, kind: Any, label: str) -> Any:
@@ -122,6 +147,9 @@ def _coerce(value: Any, kind: Any, label: str) -> Any:
         called = " or ".join(_CALLED.get(typing.get_origin(o) or o, str(o)) for o in wanted)
         raise SettingError(f"{label} must be {called}, not {short(value)}")
     base = typing.get_origin(kind) or kind
+    if base is list and isinstance(value, list | tuple):
+        of = (*typing.get_args(kind), Any)[0]
+        return [check(item, of, {}, f"{label}[{i}]") for i, item in enumerate(value)]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(value, int) and abs(value) > sys.float_info.max:
         raise SettingError(f"{label} must be a finite number, not one so large")

@@ -10,34 +10,46 @@ from optim import expand_aliases, settings
 from optim.rule import Rule, Tensors
 from optim.settings import SettingError
 
-_TORCH_KEYS = {"weight_decay": 0.0, "maximize": False}
+_TORCH_KEYS: dict[str, Any] = {"weight_decay": 0.0, "maximize": False}
 
 
 class RuleOptimizer(torch.optim.Optimizer):
     """Drives one rule; made by `optim.torch_optimizer`. Its state is kept per parameter, as torch's own are.
 
-    Besides the rule's settings it takes torch's `weight_decay` (an l2 term added to the gradient) and `maximize`. A
-    rule that acts on the vector of all parameters spans all groups; groups may then differ in lr only.
+    Besides the rule's settings it takes torch's `maximize` and, unless the rule has a decay of its own, `weight_decay`
+    (an l2 term added to the gradient). A rule that acts on the vector of all parameters spans all groups; groups may
+    then differ in lr only.
     """
 
     rule_class: ClassVar[type[Rule]]
 
     def __init__(self, params: Iterable[Any], **keywords: Any) -> None:
-        cls = self.rule_class
-        keywords = expand_aliases(cls, keywords)
-        mine = {k: keywords.pop(k, default) for k, default in _TORCH_KEYS.items()}
-        settings.check(mine["weight_decay"], float, {"minimum": 0.0}, f"{cls.__name__}.weight_decay")
-        rule = settings.build(cls, keywords, cls.__name__)
-        super().__init__(params, {**{name: getattr(rule, name) for name in settings.names(cls)}, **mine})
+        rule = self.rule_class()
+        defaults = {**self._torch_keys(), **{name: getattr(rule, name) for name in settings.names(rule)}}
+        super().__init__(params, {**defaults, **self._checked(keywords)})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, whose settings are checked like those of the constructor."""
-        cls = self.rule_class
-        given = {k: v for k, v in param_group.items() if k != "params" and k not in _TORCH_KEYS and k != "param_names"}
-        param_group = {k: v for k, v in param_group.items() if k not in given}
-        given = expand_aliases(cls, given)
-        checked = settings.build(cls, given, cls.__name__)
-        super().add_param_group({**param_group, **{k: getattr(checked, k) for k in given}})
+        given = {k: v for k, v in param_group.items() if k not in ("params", "param_names")}
+        rest = {k: v for k, v in param_group.items() if k not in given}
+        super().add_param_group({**rest, **self._checked(given)})
+
+    @classmethod
+    def _torch_keys(cls) -> dict[str, Any]:
+        own = settings.names(cls.rule_class)
+        return {k: default for k, default in _TORCH_KEYS.items() if k not in own}
+
+    @classmethod
+    def _checked(cls, keywords: dict[str, Any]) -> dict[str, Any]:
+        rule, name = cls.rule_class, cls.rule_class.__name__
+        given = expand_aliases(rule, keywords)
+        mine = {
+            k: settings.check(given.pop(k), type(default), {"minimum": 0.0}, f"{name}.{k}")
+            for k, default in cls._torch_keys().items()
+            if k in given
+        }
+        built = settings.build(rule, given, name)
+        return {**mine, **{k: getattr(built, k) for k in given}}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -61,7 +73,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         if p.grad is None or p.grad.is_sparse:
             raise RuntimeError(f"{type(self).__name__} needs dense gradients")
         grad = -p.grad if group["maximize"] else p.grad
-        return grad + group["weight_decay"] * p if group["weight_decay"] else grad
+        coupled = group["weight_decay"] if "weight_decay" in self._torch_keys() else 0.0
+        return grad + coupled * p if coupled else grad
 
     def _step_one(self, p: Tensor, group: dict[str, Any]) -> None:
         if p.grad is None:

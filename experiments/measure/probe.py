@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from experiments.tasks.task import Params, Task
+from experiments.seeds import generator
+from experiments.tasks.task import Batch, Params, Task
+from optim.settings import setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +21,12 @@ class Probe:
     version: ClassVar[int] = 1
     follows: ClassVar[bool] = False
 
+    every: int = setting(1, minimum=1, doc="measure at every k-th recording point, and at the last")
+
+    def due(self, point: int, last: bool) -> bool:
+        """Whether to measure at this recording point; the start is point 0."""
+        return last or point % self.every == 0
+
     def init(self, params: Params) -> dict[str, Tensor]:
         """State before the first step, for a probe that follows; `params` have a leading lane axis."""
         return {}
@@ -29,3 +38,22 @@ class Probe:
     def measure(self, task: Task, params: Params, state: dict[str, Tensor], lanes: int) -> dict[str, Tensor]:
         """Numbers about the point, each (lanes,)."""
         raise NotImplementedError
+
+
+def random_examples(task: Task, count: int | None, seed: int) -> Batch | None:
+    """A batch of so many different examples, drawn from the seed alone; None, for all the data, if that is meant."""
+    if count is None:
+        return None
+    source = generator(seed, "probe")
+    if task.size is None:
+        draws = torch.randint(1 << 62, (count,), generator=source)
+    elif count < task.size:
+        draws = torch.randperm(task.size, generator=source)[:count]
+    else:
+        return None
+    return task.batch(draws.to(task.last_prepared[0]))
+
+
+def lane(params: Params, index: int) -> Params:
+    """The parameters of one lane."""
+    return {name: p[index] for name, p in params.items()}

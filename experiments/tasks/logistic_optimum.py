@@ -4,7 +4,6 @@ Without l2 a recession direction v (`z_i . v >= 0` for all rows, `> 0` for some)
 They are removed, one direction after another (`t v + v'` composes two), until a minimiser provably exists for the rest.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,21 +12,12 @@ from scipy.sparse import linalg as iterative
 from scipy.special import entr, expit
 from threadpoolctl import threadpool_limits
 
+from experiments.tasks.optima import Optimum
+
 Rows = Any  # (m, d), sparse.csr_array or np.ndarray
 DENSE_SIDE = 3000  # largest Hessian that is formed
 DENSE_WORK = 5e10  # largest rows * columns * min(rows, columns) that is factorised
 PRECISELY: dict[str, Any] = {"atol": 1e-15, "btol": 1e-15, "conlim": 0, "iter_lim": 5000}
-
-
-@dataclass(frozen=True)
-class Optimum:
-    """The infimum of an objective; without l2, `gradient_norm` is that of the rows whose losses do not vanish."""
-
-    value: float
-    gradient_norm: float  # 2-norm, at the minimiser that was found
-    finite: bool  # is the infimum attained?
-    point: np.ndarray | None  # (d,), a minimiser (without l2 the one of least norm) when finite
-    note: str
 
 
 def minimise_logistic(signed_inputs: sparse.csr_array, l2: float) -> Optimum:

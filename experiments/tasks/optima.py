@@ -5,33 +5,40 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-
-from experiments.tasks.logistic_optimum import Optimum, minimise_logistic
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "optima"
-_LONG = 1_000_000  # entries beyond which it takes seconds
-_VERSION = 2  # raised when the solver's results change
+_VERSION = 3  # raised when a solver's results change
 
 
-def logistic(about: dict[str, Any], signed_rows: Callable[[], np.ndarray], l2: float) -> Optimum:
-    """The infimum of logistic regression; `about` names the objective (digest of the data and every setting)."""
+@dataclass(frozen=True)
+class Optimum:
+    """The infimum of an objective; `gradient_norm` is that of the examples whose losses do not vanish there."""
+
+    value: float
+    gradient_norm: float  # 2-norm, at the minimiser that was found
+    finite: bool  # is the infimum attained?
+    point: np.ndarray | None  # a minimiser (without l2 the one of least norm) when finite
+    note: str
+
+
+def kept(kind: str, about: dict[str, Any], solve: Callable[[], Optimum], long: bool) -> Optimum:
+    """The optimum that `solve` finds; `about` names the objective (digest of the data and every setting)."""
     name = hashlib.sha256(json.dumps([_VERSION, about], sort_keys=True).encode()).hexdigest()[:24]
-    path = CACHE / f"logistic-{name}.json"
+    path = CACHE / f"{kind}-{name}.json"
     try:
         stored = json.loads(path.read_text())
         point = None if stored["point"] is None else np.array(stored["point"])
         return Optimum(**{**stored, "point": point})
     except (OSError, ValueError, TypeError, KeyError):
         pass
-    rows = signed_rows()
-    if rows.size > _LONG:
+    if long:
         print("finding the optimum of this objective, once (it is kept in .cache/optima) ...", file=sys.stderr)
-    found = minimise_logistic(sparse.csr_array(rows), l2)
+    found = solve()
     plain = {**vars(found), "point": None if found.point is None else found.point.tolist()}
     try:
         CACHE.mkdir(parents=True, exist_ok=True)

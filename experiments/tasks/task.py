@@ -8,9 +8,11 @@ from torch import Tensor
 
 Params = dict[str, Tensor]
 Batch = dict[str, Tensor]
-Strategy = Literal["analytic", "batched", "sequential"]
+Strategy = Literal["analytic", "batched", "vmapped", "sequential"]
 
-_KEPT = 4
+_KEPT = 4  # tasks whose data stay in memory
+_AT_ONCE = 1024  # examples of an evaluation
+_NONE: Batch = {}
 _loaded: dict[int, tuple["Task", tuple[torch.device, torch.dtype]]] = {}  # by id, the one used last at the end
 
 
@@ -18,13 +20,17 @@ _loaded: dict[int, tuple["Task", tuple[torch.device, torch.dtype]]] = {}  # by i
 class Task:
     """Base of tasks: a dataclass whose fields are its settings. Data are read in `prepare`, not before.
 
+    The least that a task defines is `load`, which sets `tensors`, then `init` and `losses`.
+
     `strategies` says by device how the gradients of many lanes are computed: "analytic" (the task's own
-    `lane_gradient`), "batched" (one autograd pass over all lanes) or "sequential" (lane after lane).
+    `lane_gradient`), "batched" (one autograd pass through the sum over lanes), "vmapped" (lane gradients mapped) or
+    "sequential" (lane after lane).
     """
 
     version: ClassVar[int] = 1
     last_prepared = (torch.device("cpu"), torch.float64)  # no field: where and how the data were wanted last
     strategies: ClassVar[dict[str, Strategy]] = {"cpu": "batched", "cuda": "batched"}
+    tensors = _NONE  # no field: what `load` sets, tensors on the device whose first axis is the example
 
     def content(self) -> dict[str, str]:
         """For the identity of a run: digests that replace the settings which name data or files."""
@@ -45,15 +51,16 @@ class Task:
             _loaded.pop(oldest)[0].release()
 
     def load(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Read the data and put them on the device. Raises DataError or SettingError."""
+        """Read the data and put them on the device, as `tensors`. Raises DataError or SettingError."""
 
     def release(self) -> None:
         """Drop what `load` made."""
+        self.tensors = {}
 
     @property
     def size(self) -> int | None:
         """Number of examples; None for an endless stream."""
-        raise NotImplementedError
+        return len(next(iter(self.tensors.values())))
 
     def init(self, generator: torch.Generator | None = None) -> Params:
         """The parameters to start from, without a lane axis."""
@@ -61,7 +68,11 @@ class Task:
 
     def batch(self, draws: Tensor | None) -> Batch:
         """The examples of these draws, int64 (B,) or, for a group of seeds, (S, B). None: every example, in order."""
-        raise NotImplementedError
+        return self.tensors if draws is None else {name: tensor[draws] for name, tensor in self.tensors.items()}
+
+    def of_seed(self, batch: Batch, group: int) -> Batch:
+        """The part of a batch for a group of seeds that belongs to one of them."""
+        return {name: tensor[group] for name, tensor in batch.items()}
 
     def losses(self, params: Params, batch: Batch) -> Tensor:
         """One loss per example, (B,). The objective is their mean over all examples."""
@@ -69,7 +80,19 @@ class Task:
 
     def evaluate(self, params: Params, lanes: int | None = None) -> dict[str, Tensor]:
         """Named numbers about these parameters over all the data, each () or, with lanes, (lanes,); "loss" is one."""
-        raise NotImplementedError
+        each = [params] if lanes is None else [{k: v[lane] for k, v in params.items()} for lane in range(lanes)]
+        with torch.no_grad():
+            means = torch.stack([self._mean_loss(one) for one in each])
+        return {"loss": means if lanes is not None else means[0]}
+
+    def _mean_loss(self, params: Params) -> Tensor:
+        size = self.size
+        assert size is not None, "a stream has no end: define `evaluate`"
+        device = next(iter(params.values())).device
+        parts = torch.arange(size, device=device).split(_AT_ONCE)
+        return (
+            torch.stack([self.losses(params, self.batch(part)).sum(dtype=torch.float64) for part in parts]).sum() / size
+        )
 
     @property
     def optimum(self) -> float | None:
@@ -82,6 +105,32 @@ class Task:
         The batch has either no seed axis (all lanes share it) or one of length S; lanes are then S groups in order.
         """
         raise NotImplementedError
+
+    @property
+    def share_touched(self) -> float:
+        """Share of the parameters that an example touches, on average: how much work a step is."""
+        return 1.0
+
+    def support(self, batch: Batch) -> Tensor | None:
+        """Positions (s,) in the flattened parameters outside which the gradient on this batch is zero; None: anywhere.
+
+        Where it is given, `touched_gradient` works on those parameters alone.
+        """
+        return None
+
+    def touched_gradient(self, touched: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """As `lane_gradient`, for the parameters of the support, (lanes, s), and their gradient, (lanes, s)."""
+        raise NotImplementedError
+
+    def gradient_moments(self, params: Params) -> tuple[Params, Params] | None:
+        """Mean and variance (divided by n), coordinate by coordinate, of the examples' gradients, where a formula is
+        known.
+        """
+        return None
+
+    def curvature_bound(self) -> tuple[Any, float, float] | None:
+        """Rows X (n, D), c and l2 such that every Hessian is at most `c X'X/n + l2 I`, where that is known."""
+        return None
 
     def describe(self) -> dict[str, Any]:
         """Facts about the prepared task for the record (size, dimension, how f* was found)."""

@@ -1,11 +1,12 @@
 """AdaGrad with one accumulator per coordinate."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from optim._equations import quotient
 from optim.rule import Hyper, Rule, Tensors
 from optim.settings import setting
 
@@ -17,6 +18,8 @@ class AdaGrad(Rule):
 
     The current gradient is in `v_t`, eps is outside the root. A coordinate that never had a gradient stays (0/0 := 0).
     """
+
+    still_without_gradient: ClassVar[bool] = True
 
     lr: float = setting(0.01, minimum=0.0, lane=True, doc="learning rate")
     eps: float = setting(1e-10, minimum=0.0, lane=True, doc="added to the root of the accumulator")
@@ -34,7 +37,4 @@ class AdaGrad(Rule):
     ) -> tuple[Tensor, Tensors]:
         total = torch.addcmul(state["sum"], grad, grad)
         root = total.sqrt() + c["eps"]
-        update = grad / root * c["step_size"]
-        if isinstance(c["eps"], Tensor) or c["eps"] == 0:  # 0/0 := 0
-            update = torch.where(root == 0, torch.zeros_like(update), update)
-        return update, {"sum": total}
+        return quotient(grad, root, c["eps"]) * c["step_size"], {"sum": total}

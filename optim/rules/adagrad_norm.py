@@ -1,11 +1,12 @@
 """AdaGrad-Norm: AdaGrad with one scalar accumulator."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from optim.mapping import ActsOn
 from optim.rule import Hyper, Rule, Tensors
 from optim.settings import setting
 
@@ -18,7 +19,8 @@ class AdaGradNorm(Rule):
     The theory takes `v_0 > 0`. With `v_0 = 0` the first step has length lr, and eps only guards a zero gradient.
     """
 
-    acts_on: ClassVar[Literal["vector"]] = "vector"
+    acts_on: ClassVar[ActsOn] = "vector"
+    still_without_gradient: ClassVar[bool] = True  # the accumulator belongs to no coordinate
 
     lr: float = setting(0.01, minimum=0.0, lane=True, doc="learning rate")
     eps: float = setting(1e-10, above=0.0, lane=True, doc="added to the root of the accumulator")

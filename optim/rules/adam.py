@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from optim._equations import quotient
 from optim.rule import Hyper, Rule, Tensors
 from optim.settings import setting
 
@@ -45,10 +46,16 @@ class Adam(Rule):
     def update_tensor(
         self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any
     ) -> tuple[Tensor, Tensors]:
+        new = self.moments(grad, state, c)
+        return self.direction(new["mean"], new["mean_square"], c), new
+
+    def moments(self, grad: Tensor, state: Tensors, c: Hyper) -> Tensors:
+        """m_t and v_t."""
         mean = state["mean"] * c["beta1"] + grad * c["one_minus_beta1"]
         square = state["mean_square"] * c["beta2"] + grad * grad * c["one_minus_beta2"]
-        root = square.sqrt() / c["root"] + c["eps"]
-        update = mean / root * c["step_size"]
-        if isinstance(c["eps"], Tensor) or c["eps"] == 0:  # 0/0 := 0, for coordinates that never had a gradient
-            update = torch.where(root == 0, torch.zeros_like(update), update)
-        return update, {"mean": mean, "mean_square": square}
+        return {"mean": mean, "mean_square": square}
+
+    def direction(self, mean: Tensor, square: Tensor, c: Hyper) -> Tensor:
+        """The update, from the moments before their bias is corrected."""
+        update: Tensor = quotient(mean, square.sqrt() / c["root"] + c["eps"], c["eps"]) * c["step_size"]
+        return update

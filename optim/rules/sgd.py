@@ -1,7 +1,7 @@
 """Stochastic gradient descent."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -12,6 +12,8 @@ from optim.settings import setting
 @dataclass(frozen=True, kw_only=True)
 class SGD(Rule):
     """`w_{t+1} = w_t - lr g_t` (Robbins and Monro 1951); `torch.optim.SGD` without momentum."""
+
+    still_without_gradient: ClassVar[bool] = True
 
     lr: float = setting(0.01, minimum=0.0, lane=True, doc="learning rate")
 

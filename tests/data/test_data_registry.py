@@ -120,6 +120,7 @@ def test_rows_and_features_are_checked_where_no_digest_is_known(
         ("sklearn/A9A", "libsvm/a9a"),
         ("libsvm/a9", "libsvm/a9a"),
         ("breast_cancer", "sklearn/breast_cancer"),
+        ("sklearn/digit", "sklearn/digits"),
         ("qqq", "--list"),
     ],
 )
@@ -141,6 +142,20 @@ def test_breast_cancer_is_bundled() -> None:
     assert bundled.targets.dtype == np.float64
     assert bundled.digest == data.digest("sklearn/breast_cancer")
     assert data.available("sklearn/breast_cancer")
+
+
+def test_digits_are_bundled() -> None:
+    from sklearn.datasets import load_digits
+
+    inputs, targets = load_digits(return_X_y=True)
+    for _ in range(2):  # from scikit-learn, then from the cache
+        digits = data.load("sklearn/digits")
+        np.testing.assert_array_equal(digits.inputs.toarray(), inputs)
+        np.testing.assert_array_equal(digits.targets, targets)
+        assert digits.digest == data.digest("sklearn/digits")
+    entry = registry.ENTRIES["sklearn/digits"]
+    assert digits.inputs.shape == (entry.rows, entry.features) == (1797, 64)
+    assert set(digits.targets) == set(range(entry.classes))
 
 
 def test_another_scikit_learn_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,42 +31,87 @@ def copy_of_the_clone(folder: Path) -> None:
             (folder / name).write_bytes((ROOT / name).read_bytes())
 
 
-def test_an_optimizer_is_added_in_one_file(tmp_path: Path) -> None:
-    block = next(b for b in code_blocks("python") if b.startswith("# optim/rules/"))
-    command = re.search(r"-m (experiments\.run optimizer=root_sgd .*)", README)
-    assert command is not None
+DRIVER = """
+import json, shlex, sys
+from experiments import list as listing, reproduce, run
+
+codes = {}
+for command in json.load(sys.stdin):
+    module, *words = shlex.split(command)
+    main = {"experiments.run": run.main, "experiments.reproduce": reproduce.main}[module]
+    codes[command] = main([*words, f"store={sys.argv[1]}"])
+print("codes", json.dumps(codes))
+listing.main(["--json"])
+"""
+
+
+def test_what_the_readme_adds_works(tmp_path: Path) -> None:
+    """Every file of the section is written into a copy of the clone, then every command of it is run there."""
+    section = README.split("## Add your own")[1].split("\n## ")[0]
+    files = re.findall(r"```(?:python|yaml)\n# (\S+\.(?:py|yaml))\n(.*?)```", section, re.DOTALL)
+    commands = re.findall(r"^\.venv/bin/python -m (experiments\..*)$", section, re.MULTILINE)
+    assert len(files) == 9
+    assert len(commands) == 5
     copy_of_the_clone(tmp_path)
-    (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
-    words = command[1].replace("'", "").split()
+    for name, content in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     store = tmp_path / "store"
     done = subprocess.run(
-        [sys.executable, "-m", *words, f"store={store}"], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in next(store.glob("jobs/*/metrics.jsonl")).read_text().splitlines()]
-    first, last = rows[0]["metrics"]["loss"], rows[-1]["metrics"]["loss"]
-    assert rows[-1]["step"] == 200
-    assert len(last) == 3
-    assert last[0] < first[0], "a small rate must make the loss fall"
-    listed = subprocess.run(
-        [sys.executable, "-m", "experiments.list", "--json"],
+        [sys.executable, "-c", DRIVER, str(store)],
+        input=json.dumps(commands),
         cwd=tmp_path,
         env=environment,
         capture_output=True,
         text=True,
     )
-    assert "root_sgd" in json.loads(listed.stdout)["optimizers"]
+    assert done.returncode == 0, done.stderr
+    codes, _, listed = done.stdout.partition("codes ")[2].partition("\n")
+    assert set(json.loads(codes).values()) == {0}, done.stderr
+    names = json.loads(listed)
+    assert {"root_sgd"} <= set(names["optimizers"])
+    assert {"as_loss_falls"} <= set(names["batch_sizes"])
+    assert {"huber"} <= set(names["tasks"])
+    assert {"distance"} <= set(names["probes"])
+    assert {"signs"} <= set(names["papers"])
+    jobs: dict[object, list[dict[str, list[float]]]] = {}
+    for folder in store.glob("jobs/*"):
+        columns = json.loads((folder / "job.json").read_text())["columns"]
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        metrics = [row["metrics"] for row in rows]
+        if "distance" in metrics[-1]:
+            jobs["probed"] = metrics
+        else:
+            jobs[columns["optimizer"], columns["batch_size"], columns["task"]] = metrics
+    rates = jobs["root_sgd", "constant", "logistic/breast_cancer"]
+    assert len(rates[-1]["loss"]) == 3
+    assert rates[-1]["loss"][0] < rates[0]["loss"][0], "a small rate must make the loss fall"
+    sizes = [row["batch_size"][0] for row in jobs["adagrad", "as_loss_falls", "logistic/breast_cancer"][1:]]
+    assert sizes[0] == 8
+    assert sizes[-1] > 16
+    huber = jobs["adam", "constant", "huber"]
+    assert len(huber[-1]["loss"]) == 4
+    assert max(huber[-1]["loss"]) < huber[0]["loss"][0]
+    assert jobs["probed"][0]["distance"] == [0.0, 0.0]
+    assert jobs["probed"][-1]["distance"][1] > jobs["probed"][-1]["distance"][0] > 0
+    verdicts = json.loads((tmp_path / "results/local/signs/laptop/verdicts.json").read_text())["verdicts"]
+    assert [v["claim"] for v in verdicts] == ["S1"]
+    assert verdicts[0]["answer"] in ("holds", "fails", "inconclusive")
+    assert verdicts[0]["n"] == 5
+    assert (tmp_path / "results/local/signs/laptop/sign_against_sgd.png").stat().st_size > 5000
 
 
 def test_the_python_example_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    block = next(b for b in code_blocks("python") if b.startswith("from experiments import api"))
     names: dict[str, object] = {}
-    exec(block.replace("/tmp/anisotropy", str(tmp_path)), names)
+    first, second = (b for b in code_blocks("python") if "from experiments import api\n" in b)
+    exec(first.replace("/tmp/anisotropy", str(tmp_path)), names)
     assert len(names["table"]) > 0  # type: ignore[arg-type]
     shown = capsys.readouterr().out
     assert "finished" in shown
     assert "569" in shown
+    exec(second.replace("/tmp/anisotropy", str(tmp_path)), names)
+    assert len(names["runs"]) == 2  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("column", "scale"), [(2, "laptop"), (3, "workstation")])

@@ -423,7 +423,7 @@ def test_strategies_of_a_network_equal_numpy(groups, lanes, size):
     params = {k: torch.stack([p[k] for p in each]) for k in each[0]}
     draws = torch.randint(40, (groups, size), generator=source)
     batch = task.batch(draws[0] if groups == 1 else draws)
-    for name in ("batched", "sequential"):
+    for name in ("batched", "vmapped", "sequential"):
         with torch.no_grad():  # as in the loop
             means, grads = STRATEGIES[name](task, params, batch, groups)
         assert means.shape == (lanes,)
@@ -449,13 +449,13 @@ def test_strategies_of_logistic_regression_are_equal(groups, lanes, l2):
     batch = task.batch(draws[0] if groups == 1 else draws)
     with torch.no_grad():
         results = {name: function(task, params, batch, groups) for name, function in STRATEGIES.items()}
-    assert results.keys() == {"analytic", "batched", "sequential"}
+    assert results.keys() == {"analytic", "batched", "vmapped", "sequential"}
     for means, grads in results.values():
         torch.testing.assert_close(means, results["analytic"][0], rtol=1e-12, atol=0)
         torch.testing.assert_close(grads["weight"], results["analytic"][1]["weight"], rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("strategy", ["batched", "sequential"])
+@pytest.mark.parametrize("strategy", ["batched", "vmapped", "sequential"])
 @pytest.mark.parametrize("variant", ["plain", "full"])
 def test_jobs_are_equal_under_every_strategy(tmp_path, monkeypatch, strategy, variant):
     words = ["optimizer=adagrad", "lanes.lr=[0.1,0.5]", "lanes.seed=[0,1]", "task.l2=1e-3", "dtype=float64"]
@@ -482,7 +482,7 @@ class Normalised(Rule):
 
 
 @pytest.mark.parametrize("optimizer", [*OWN, "normalised"])
-@pytest.mark.parametrize("strategy", ["batched", "sequential"])
+@pytest.mark.parametrize("strategy", ["batched", "vmapped", "sequential"])
 @pytest.mark.parametrize(
     ("seeds", "rates"), [([0], [0.1]), ([5], [0.01, 0.1, 0.03, 0.02]), ([5, 0], [0.01, 0.1])], ids=str
 )

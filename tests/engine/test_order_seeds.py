@@ -114,9 +114,13 @@ def test_a_group_of_seeds_equals_the_separate_ones(sampling):
         assert torch.equal(together, torch.stack([one.draws(position, count) for one in alone]))
 
 
-def test_a_stream_gets_its_positions():
+def test_a_stream_gets_ids_of_seed_and_position():
     assert order(None, "replacement", 0).draws(7, 3).tolist() == [7, 8, 9]
-    assert order(None, "replacement", 0, 1).draws(2**40, 2).tolist() == [[2**40, 2**40 + 1]] * 2
+    pair = order(None, "replacement", 0, 5).draws(2**39, 2).tolist()
+    assert pair == [[2**39, 2**39 + 1], [5 * 2**40 + 2**39, 5 * 2**40 + 2**39 + 1]]
+    large = order(None, "replacement", 2**22, 2**60).draws(0, 1)[:, 0]
+    assert (large >= 2**62).all()  # out of the reach of small seeds
+    assert large[0] != large[1]
 
 
 # Seeds ----------------------------------------------------------------------------------------------------------------

@@ -1,13 +1,16 @@
 """Classes of torch.optim by their import path: what is allowed, and what is refused and why."""
 
+import collections
+import json
 import sys
 import types
 
 import pytest
 import torch
 
+import optim
 from optim import settings
-from optim.foreign import TorchOptimizer
+from optim.foreign import TorchOptimizer, keep, restore
 from optim.settings import SettingError
 
 CLASSES = sorted(
@@ -116,3 +119,152 @@ def test_arguments_must_be_a_mapping_and_the_path_text():
         settings.build(TorchOptimizer, {"path": "torch.optim.Adam", "arguments": [1]}, "optimizer")
     with pytest.raises(SettingError, match=r"optimizer.path must be text"):
         settings.build(TorchOptimizer, {"path": 3}, "optimizer")
+
+
+# Checkpoints ----------------------------------------------------------------------------------------------------------
+
+
+def stepped(optimizer, leaves, steps):
+    for t in steps:
+        source = torch.Generator().manual_seed(t)
+        for leaf in leaves:
+            leaf.grad = torch.randn(leaf.shape, generator=source, dtype=leaf.dtype)
+        optimizer.step()
+
+
+def resumes_to_the_bit(built, dtype):
+    leaves = [torch.linspace(-1, 1, 12, dtype=dtype).reshape(3, 4), torch.ones(5, dtype=dtype)]
+    leaves = [leaf.requires_grad_() for leaf in leaves]
+    optimizer = built.make(leaves)
+    stepped(optimizer, leaves, range(5))
+    tensors, numbers = keep(optimizer)
+    tensors, numbers = {k: v.clone() for k, v in tensors.items()}, json.loads(json.dumps(numbers))
+    others = [leaf.detach().clone().requires_grad_() for leaf in leaves]
+    resumed = built.make(others)
+    restore(resumed, tensors, numbers)
+    assert keep(resumed)[1] == numbers
+    stepped(optimizer, leaves, range(5, 9))
+    stepped(resumed, others, range(5, 9))
+    assert all(torch.equal(a, b) for a, b in zip(leaves, others, strict=True))
+
+
+WITH = {
+    "SGD": [{"momentum": 0.9, "nesterov": True}],
+    "Adam": [{"amsgrad": True, "betas": [0.5, 0.6]}, {"fused": True}, {"foreach": True}],
+    "RMSprop": [{"centered": True, "momentum": 0.5}],
+    "Adagrad": [{"lr_decay": 0.1}],
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", [c for c in CLASSES if c not in REFUSED])
+def test_every_class_of_torch_goes_on_from_a_checkpoint(name, dtype):
+    for arguments in ({}, *WITH.get(name, [])):
+        resumes_to_the_bit(build(f"torch.optim.{name}", **arguments), dtype)
+
+
+class Counting(torch.optim.SGD):
+    """With a state of every kind that can be kept."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["seen"] = group.get("seen", torch.zeros((), dtype=torch.int64)) + 1
+            for p in group["params"]:
+                slots = self.state[p]
+                slots["past"] = [p.grad.clone(), *slots.get("past", [])][:2]
+                slots["pair"] = (slots.get("pair", (0, None))[0] + 1, {"name": "x", "none": None})
+                p.data.sub_(sum(slots["past"]) * group["lr"] / group["seen"] / slots["pair"][0])
+
+
+class Hiding(torch.optim.SGD):
+    steps = 0
+
+    def step(self, closure=None):
+        self.steps += 1
+        for p in self.param_groups[0]["params"]:
+            p.data.sub_(p.grad / self.steps)
+
+
+class Random(torch.optim.SGD):
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            p.data.sub_(p.grad * torch.rand(()))
+
+
+class Orphan(torch.optim.SGD):
+    def step(self, closure=None):
+        self.state["k"]["steps"] = 1
+        super().step()
+
+
+class Queue(torch.optim.SGD):
+    def step(self, closure=None):
+        self.state[self.param_groups[0]["params"][0]]["queue"] = collections.deque([1.0])
+        super().step()
+
+
+class Closed(torch.optim.SGD):
+    def step(self, closure=None):
+        raise RuntimeError("a closure is needed\nand more")
+
+
+@pytest.fixture
+def package(monkeypatch):
+    module = types.ModuleType("pytorch_optimizer")
+    for cls in (Counting, Hiding, Random, Orphan, Queue, Closed):
+        setattr(module, cls.__name__, cls)
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", module)
+
+
+@pytest.mark.usefixtures("package")
+def test_a_state_of_lists_numbers_and_group_tensors_is_kept():
+    resumes_to_the_bit(build("pytorch_optimizer.Counting", lr=0.1), torch.float64)
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("Hiding", "after a checkpoint it goes on differently"),
+        ("Random", "after a checkpoint it goes on differently"),
+        ("Orphan", "it keeps a state that belongs to no parameter"),
+        ("Queue", r"its state holds a deque \(state/0/queue\), which a checkpoint cannot"),
+        ("Closed", "a closure is needed$"),
+    ],
+)
+def test_a_class_that_could_not_be_resumed_is_refused_before_any_work(name, why):
+    state = torch.get_rng_state()
+    with pytest.raises(SettingError, match=f"^optimizer: pytorch_optimizer.{name} cannot be used here .*: {why}"):
+        build(f"pytorch_optimizer.{name}")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+OTHERS = ["Lion", "AdamP", "AdaBelief", "Prodigy", "SOAP", "Shampoo", "ScheduleFreeSGD", "DAdaptAdaGrad", "Ranger"]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_classes_of_pytorch_optimizer(name):
+    pytest.importorskip("pytorch_optimizer")
+    resumes_to_the_bit(build(f"pytorch_optimizer.{name}"), torch.float64)
+
+
+@pytest.mark.parametrize("name", ["AliG", "AdaHessian", "MADGRAD", "SAM"])
+def test_classes_of_pytorch_optimizer_that_cannot_run_here(name):
+    pytest.importorskip("pytorch_optimizer")
+    with pytest.raises(SettingError, match=f"pytorch_optimizer.{name} (cannot be used here|refuses its arguments)"):
+        build(f"pytorch_optimizer.{name}")
+
+
+def test_lion_and_sign_sgd_are_those_of_pytorch_optimizer():
+    package = pytest.importorskip("pytorch_optimizer")
+    ways = [
+        ("lion", {"lr": 0.01, "betas": (0.7, 0.9), "weight_decay": 0.3}, package.Lion, {}),
+        ("sign_sgd", {"lr": 0.01}, package.SignSGD, {"momentum": 0.0}),
+    ]
+    for name, values, theirs, more in ways:
+        points = []
+        for cls, given in ((optim.torch_optimizer(name), values), (theirs, values | more)):
+            leaf = torch.linspace(-1, 1, 12, dtype=torch.float64).requires_grad_()
+            stepped(cls([leaf], **given), [leaf], range(30))
+            points.append(leaf.detach())
+        torch.testing.assert_close(*points, rtol=1e-12, atol=1e-14)

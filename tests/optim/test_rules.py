@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import math
 from typing import ClassVar
 
@@ -28,8 +29,34 @@ SETTINGS = [
     ("adam", {}),
     ("adam", {"lr": 0.05, "beta1": 0.6, "beta2": 0.95, "eps": 1e-3}),
     ("adam", {"lr": 0.05, "beta1": 0.0, "beta2": 0.0, "eps": 0.1}),
+    ("adamw", {}),
+    ("adamw", {"lr": 0.05, "beta1": 0.6, "beta2": 0.95, "eps": 1e-3, "weight_decay": 0.3}),
+    ("amsgrad", {}),
+    ("amsgrad", {"lr": 0.05, "beta1": 0.6, "beta2": 0.5, "eps": 1e-3}),
+    ("momentum", {}),
+    ("momentum", {"lr": 0.1, "momentum": 0.7, "dampening": 0.4}),
+    ("nesterov", {}),
+    ("nesterov", {"lr": 0.1, "momentum": 0.7}),
+    ("rmsprop", {}),
+    ("rmsprop", {"lr": 0.05, "alpha": 0.8, "eps": 1e-3, "momentum": 0.6}),
+    ("rmsprop", {"lr": 0.05, "alpha": 0.8, "eps": 1e-3, "momentum": 0.6, "centered": True}),
+    ("sign_sgd", {}),
+    ("sign_sgd", {"lr": 0.3}),
+    ("lion", {}),
+    ("lion", {"lr": 0.05, "beta1": 0.6, "beta2": 0.8, "weight_decay": 0.3}),
 ]
-IN_TORCH = {"sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}
+IN_TORCH = {
+    "sgd": torch.optim.SGD,
+    "momentum": functools.partial(torch.optim.SGD, momentum=0.9),
+    "nesterov": functools.partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "adagrad": torch.optim.Adagrad,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "amsgrad": functools.partial(torch.optim.Adam, amsgrad=True),
+    "rmsprop": torch.optim.RMSprop,
+}
+# Of torch's defaults only the rate of SGD differs from ours.
+DEFAULTS_IN_TORCH = {name: {"lr": 0.01} for name in ("sgd", "momentum", "nesterov")}
 every_setting = pytest.mark.parametrize(
     ("name", "values"), SETTINGS, ids=[f"{n}-{i}" for i, (n, _) in enumerate(SETTINGS)]
 )
@@ -38,7 +65,7 @@ setting_in_torch = pytest.mark.parametrize(
     [s for s in SETTINGS if s[0] in IN_TORCH],
     ids=[f"{n}-{i}" for i, (n, _) in enumerate(SETTINGS) if n in IN_TORCH],
 )
-every_rule = pytest.mark.parametrize("name", ["sgd", "adagrad", "adagrad_norm", "adam"])
+every_rule = pytest.mark.parametrize("name", optim.names())
 
 
 def random_tensors(shapes, seed, dtype=torch.float64, scales=True):
@@ -84,8 +111,7 @@ def torch_keywords(values):
 def torch_trajectory(name, values, w, grads):
     """Parameters after every step of the torch class, its default settings being the rule's where `values` has none."""
     leaves = {k: v.clone().requires_grad_() for k, v in w.items()}
-    defaults = {"sgd": {"lr": 0.01}, "adagrad": {"lr": 0.01, "eps": 1e-10}, "adam": {"lr": 0.001, "eps": 1e-8}}[name]
-    optimizer = IN_TORCH[name](leaves.values(), **{**defaults, **torch_keywords(values)})
+    optimizer = IN_TORCH[name](leaves.values(), **{**DEFAULTS_IN_TORCH.get(name, {}), **torch_keywords(values)})
     points = []
     for grad in grads:
         for k, leaf in leaves.items():
@@ -100,40 +126,65 @@ def equations(name, values, w, grads, lr_of=None):
 
     `lr_of` overrides the learning rate by tensor.
     """
+    adam = {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
     s = {
         "sgd": {"lr": 0.01},
+        "momentum": {"lr": 0.01, "momentum": 0.9, "dampening": 0.0},
+        "nesterov": {"lr": 0.01, "momentum": 0.9},
         "adagrad": {"lr": 0.01, "eps": 1e-10, "lr_decay": 0.0, "initial_accumulator_value": 0.0},
         "adagrad_norm": {"lr": 0.01, "eps": 1e-10, "initial_accumulator_value": 0.0},
-        "adam": {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
+        "rmsprop": {"lr": 0.01, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
+        "adam": adam,
+        "adamw": {**adam, "weight_decay": 0.01},
+        "amsgrad": adam,
+        "sign_sgd": {"lr": 0.001},
+        "lion": {"lr": 0.0001, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0},
     }[name] | values
     w = {k: v.numpy().copy() for k, v in w.items()}
     lr = {k: (lr_of or {}).get(k, s["lr"]) for k in w}
     v_0 = s.get("initial_accumulator_value", 0.0)
     v = {k: np.full_like(x, v_0) for k, x in w.items()}
-    m = {k: np.zeros_like(x) for k, x in w.items()}
+    m, b, largest = ({k: np.zeros_like(x) for k, x in w.items()} for _ in range(3))
     norm_v = v_0
     points = []
     for t, tensors in enumerate(grads, start=1):
-        g = {k: x.numpy() for k, x in tensors.items()}
-        norm_v = norm_v + sum(float((x**2).sum()) for x in g.values())
-        for k in w:
+        g_of = {k: x.numpy() for k, x in tensors.items()}
+        norm_v = norm_v + sum(float((x**2).sum()) for x in g_of.values())
+        for k, g in g_of.items():
             if name == "sgd":
-                step = lr[k] * g[k]
+                step = lr[k] * g
+            elif name == "sign_sgd":
+                step = lr[k] * np.sign(g)
+            elif name == "momentum":
+                m[k] = g if t == 1 else s["momentum"] * m[k] + (1 - s["dampening"]) * g
+                step = lr[k] * m[k]
+            elif name == "nesterov":
+                m[k] = s["momentum"] * m[k] + g
+                step = lr[k] * (g + s["momentum"] * m[k])
             elif name == "adagrad":
-                v[k] = v[k] + g[k] ** 2
+                v[k] = v[k] + g**2
                 below = np.sqrt(v[k]) + s["eps"]
-                step = (
-                    lr[k]
-                    / (1 + (t - 1) * s["lr_decay"])
-                    * np.divide(g[k], below, np.zeros_like(below), where=below > 0)
-                )
+                rate = lr[k] / (1 + (t - 1) * s["lr_decay"])
+                step = rate * np.divide(g, below, np.zeros_like(below), where=below > 0)
             elif name == "adagrad_norm":
-                step = lr[k] * g[k] / (math.sqrt(norm_v) + s["eps"])
+                step = lr[k] * g / (math.sqrt(norm_v) + s["eps"])
+            elif name == "rmsprop":
+                v[k] = s["alpha"] * v[k] + (1 - s["alpha"]) * g**2
+                m[k] = s["alpha"] * m[k] + (1 - s["alpha"]) * g
+                variance = v[k] - m[k] ** 2 if s["centered"] else v[k]
+                b[k] = s["momentum"] * b[k] + g / (np.sqrt(variance) + s["eps"])
+                step = lr[k] * b[k]
+            elif name == "lion":
+                u = np.sign(s["beta1"] * m[k] + (1 - s["beta1"]) * g)
+                m[k] = s["beta2"] * m[k] + (1 - s["beta2"]) * g
+                step = lr[k] * (u + s["weight_decay"] * w[k])
             else:
-                m[k] = s["beta1"] * m[k] + (1 - s["beta1"]) * g[k]
-                v[k] = s["beta2"] * v[k] + (1 - s["beta2"]) * g[k] ** 2
-                m_hat, v_hat = m[k] / (1 - s["beta1"] ** t), v[k] / (1 - s["beta2"] ** t)
-                step = lr[k] * m_hat / (np.sqrt(v_hat) + s["eps"])
+                m[k] = s["beta1"] * m[k] + (1 - s["beta1"]) * g
+                v[k] = s["beta2"] * v[k] + (1 - s["beta2"]) * g**2
+                largest[k] = np.maximum(largest[k], v[k])
+                m_hat = m[k] / (1 - s["beta1"] ** t)
+                v_hat = (largest[k] if name == "amsgrad" else v[k]) / (1 - s["beta2"] ** t)
+                step = lr[k] * m_hat / (np.sqrt(v_hat) + s["eps"]) + lr[k] * s.get("weight_decay", 0.0) * w[k]
             w[k] = w[k] - step
         points.append({k: x.copy() for k, x in w.items()})
     return points
@@ -188,7 +239,9 @@ def test_rule_equals_its_equations(name, values):
 @every_setting
 def test_hyper_replaces_the_settings_of_the_rule(name, values):
     w, grads = start(), gradient_sequence(steps=5)
-    compare(by_rule(optim.rule(name), w, grads, values), equations(name, values, w, grads))
+    static = {k: v for k, v in values.items() if k not in optim.rule(name).hyper()}
+    hyper = {k: v for k, v in values.items() if k not in static}
+    compare(by_rule(optim.rule(name, **static), w, grads, hyper), equations(name, values, w, grads))
 
 
 @setting_in_torch
@@ -260,6 +313,11 @@ def test_groups_equal_torch(name):
         "sgd": {"weight_decay": 0.2},
         "adagrad": {"eps": 0.1, "lr_decay": 0.3, "initial_accumulator_value": 0.0},
         "adam": {"betas": (0.5, 0.8), "eps": 0.1, "maximize": True},
+        "adamw": {"betas": (0.5, 0.8), "weight_decay": 0.4},
+        "amsgrad": {"betas": (0.5, 0.8), "weight_decay": 0.4},
+        "momentum": {"momentum": 0.3, "dampening": 0.5, "weight_decay": 0.2},
+        "nesterov": {"momentum": 0.3, "maximize": True},
+        "rmsprop": {"alpha": 0.5, "eps": 0.1, "momentum": 0.7, "centered": True, "weight_decay": 0.2},
     }[name]
     points = []
     for cls in (optim.torch_optimizer(name), IN_TORCH[name]):
@@ -304,6 +362,13 @@ def test_optimizer_checks_the_settings_of_constructor_and_groups(name):
     optimizer = cls([one])
     with pytest.raises(SettingError, match="at least 0"):
         optimizer.add_param_group({"params": [torch.zeros(2, requires_grad=True)], "lr": -1.0})
+    for place in ({}, {"params": [one]}):
+        for bad, message in (
+            ({"weight_decay": -0.1}, "weight_decay must be at least 0"),
+            ({"maximize": 1}, "maximize must be true or false"),
+        ):
+            with pytest.raises(SettingError, match=message):
+                cls([{**place, **bad}]) if place else cls([one], **bad)
 
 
 @every_rule
@@ -436,6 +501,7 @@ def test_a_learning_rate_scheduler_of_torch_works(name):
 L = 3
 # The number of lanes is also the size of a first axis, of all axes, of the last one, and the number of coordinates.
 LANE_SHAPES = {"square": (L, L), "cube": (L, L, L), "last": (2, L), "flat": (L,), "scalar": (), "column": (L, 1)}
+ADAM = {"lr": [0.1, 3.0, 0.01], "beta1": [0.0, 0.9, 0.5], "beta2": [0.999, 0.0, 0.6], "eps": [1e-8, 0.1, 1e-3]}
 LANE_VALUES = {
     "sgd": {"lr": [0.1, 3.0, 0.0]},
     "adagrad": {
@@ -445,7 +511,24 @@ LANE_VALUES = {
         "initial_accumulator_value": [0.0, 0.5, 7.0],
     },
     "adagrad_norm": {"lr": [0.1, 3.0, 0.01], "eps": [2.0, 1e-10, 0.5], "initial_accumulator_value": [0.0, 0.5, 7.0]},
-    "adam": {"lr": [0.1, 3.0, 0.01], "beta1": [0.0, 0.9, 0.5], "beta2": [0.999, 0.0, 0.6], "eps": [1e-8, 0.1, 1e-3]},
+    "adam": ADAM,
+    "adamw": {**ADAM, "weight_decay": [0.0, 0.3, 5.0]},
+    "amsgrad": ADAM,
+    "momentum": {"lr": [0.1, 3.0, 0.01], "momentum": [0.0, 0.9, 0.5], "dampening": [0.0, 0.3, 1.0]},
+    "nesterov": {"lr": [0.1, 3.0, 0.01], "momentum": [0.0, 0.9, 0.5]},
+    "rmsprop": {
+        "lr": [0.1, 3.0, 0.01],
+        "alpha": [0.0, 0.99, 0.5],
+        "eps": [1e-8, 0.1, 1e-3],
+        "momentum": [0.0, 0.9, 0.5],
+    },
+    "sign_sgd": {"lr": [0.1, 3.0, 0.0]},
+    "lion": {
+        "lr": [0.1, 3.0, 0.01],
+        "beta1": [0.0, 0.9, 0.5],
+        "beta2": [0.999, 0.0, 0.6],
+        "weight_decay": [0.0, 0.3, 5.0],
+    },
 }
 LANED = [(name, (key,)) for name, values in LANE_VALUES.items() for key in values]
 LANED += [(name, tuple(values)) for name, values in LANE_VALUES.items() if len(values) > 1]
@@ -487,6 +570,14 @@ def test_every_lane_equals_a_separate_call(name, keys, dtype, rtol, atol):
     assert set(LANE_VALUES[name]) == set(optim.rule(name).hyper())
     values = {key: LANE_VALUES[name][key] for key in keys}
     lanes_equal_separate_calls(optim.rule(name), values, LANE_SHAPES, L, dtype, rtol, atol)
+
+
+@precisions
+def test_lanes_of_a_centered_rmsprop(dtype, rtol, atol):
+    rule = optim.rule("rmsprop", centered=True)
+    lanes_equal_separate_calls(
+        rule, LANE_VALUES["rmsprop"] | {"alpha": [0.2, 0.99, 0.5]}, LANE_SHAPES, L, dtype, rtol, atol
+    )
 
 
 @laned
@@ -567,6 +658,44 @@ def test_adagrad_without_eps_leaves_a_coordinate_without_gradient_alone(eps):
     assert torch.equal(updates[""], expected)
     updates, _ = rule.update({"": grad.flip(1)}, state, w, hyper, 2, lanes=3)
     assert torch.equal(updates[""], expected.flip(1))
+
+
+EPS = [n for n in optim.names() if "eps" in optim.rule(n).hyper() and n != "adagrad_norm"]
+
+
+@pytest.mark.parametrize("eps", [0.0, 1e-300, [0.0, 1e-300]], ids=["zero", "zero in float32", "lanes"])
+@pytest.mark.parametrize("name", EPS)
+def test_without_eps_a_coordinate_that_never_had_a_gradient_stays(name, eps):
+    rule = optim.rule(name, lr=0.5, **({"centered": True} if name == "rmsprop" else {}))
+    hyper = {"eps": torch.tensor(eps, dtype=torch.float64) if isinstance(eps, list) else eps}
+    w = {"": torch.zeros(2, 3)}  # where decay does nothing
+    state = rule.init(w, hyper, 2)
+    for step in (1, 2, 3):
+        updates, state = rule.update({"": torch.tensor([[0.0, 1.0, 2.0]] * 2)}, state, w, hyper, step, lanes=2)
+        assert torch.equal(updates[""][:, 0], torch.zeros(2))
+        assert torch.isfinite(updates[""]).all()
+        assert (updates[""][:, 1:] < 0).all()
+
+
+@pytest.mark.parametrize("name", ["sign_sgd", "lion"])
+def test_the_sign_of_not_a_number_is_not_zero(name):
+    rule, w = optim.rule(name), {"": torch.ones(3)}
+    grads = {"": torch.tensor([math.nan, 0.0, -2.0])}
+    update = rule.update(grads, rule.init(w), w, {"lr": 0.5})[0][""]
+    torch.testing.assert_close(update, torch.tensor([math.nan, 0.0, 0.5]), rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_centered_rmsprop_stays_finite_where_the_variance_rounds_below_zero():
+    """A constant gradient: v_t - a_t^2 falls to the size of its rounding, and torch's root becomes not-a-number."""
+    rule, w = optim.rule("rmsprop", centered=True, alpha=0.5, lr=1.0), {"": torch.zeros(1000)}
+    grads = {"": torch.rand(1000, generator=torch.Generator().manual_seed(0))}
+    state = rule.init(w)
+    negative = False
+    for step in range(1, 60):
+        updates, state = rule.update(grads, state, w, step=step)
+        negative |= bool((state[""]["mean_square"] < state[""]["mean"] ** 2).any())
+        assert torch.isfinite(updates[""]).all()
+    assert negative
 
 
 @every_rule

@@ -22,6 +22,7 @@ class Part:
     maybe: int | None = setting(None, minimum=1, doc="may be missing")
     either: float | str = setting(0.0, minimum=0.0, doc="a number or text")
     table: dict[str, Any] = setting({"a": 1}, doc="a mapping")
+    several: list[int] = setting([1], doc="whole numbers")
     anything: Any = field(default=None)
     lane: float = setting(0.1, lane=True, doc="may differ between lanes")
 
@@ -49,6 +50,8 @@ def value_of(name, value):
         ("either", 3, 3.0),
         ("either", "auto", "auto"),
         ("table", {}, {}),
+        ("several", [], []),
+        ("several", (1, 2.0), [1, 2]),
         ("anything", {1, 2}, {1, 2}),
     ],
 )
@@ -89,6 +92,11 @@ def test_values_that_fit_get_the_type_of_the_field(name, value, expected):
         ("either", -1, "part.either must be at least 0.0, not -1.0"),
         ("either", math.nan, "part.either must be a finite number, not nan"),
         ("table", [1], "part.table must be a mapping, not [1]"),
+        ("several", 3, "part.several must be a list, not 3"),
+        ("several", "12", "part.several must be a list, not '12'"),
+        ("several", [1, 2.5], "part.several[1] must be a whole number, not 2.5"),
+        ("several", [math.inf], "part.several[0] must be a whole number, not inf"),
+        ("several", [True], "part.several[0] must be a whole number, not True"),
         ("nmber", 1, "part has no setting 'nmber' (part.nmber): did you mean 'number'?"),
         ("zzz", 1, "part has no setting 'zzz' (part.zzz): choose from: " + ", ".join(sorted(settings.names(Part)))),
     ],
@@ -119,7 +127,9 @@ def test_what_is_not_given_keeps_its_default():
 
 def test_a_default_mapping_is_not_shared():
     Part().table["b"] = 2
+    Part().several.append(2)
     assert Part().table == {"a": 1}
+    assert Part().several == [1]
 
 
 def test_a_complaint_of_the_component_itself_says_where():
@@ -139,7 +149,8 @@ def test_a_complaint_of_the_component_itself_says_where():
 def test_names_by_lane():
     assert settings.names(Part, lane=True) == ["lane"]
     assert settings.names(Part) == [
-        "number", "closed", "open", "whole", "flag", "text", "maybe", "either", "table", "anything", "lane",
+        "number", "closed", "open", "whole", "flag", "text", "maybe", "either", "table", "several", "anything",
+        "lane",
     ]  # fmt: skip
     assert set(settings.names(Part, lane=False)) == set(settings.names(Part)) - {"lane"}
 
@@ -166,6 +177,17 @@ def test_rules_by_name():
     [
         ("adagrd", {}, "there is no optimizer 'adagrd': did you mean 'adagrad'?"),
         ("adagrad", {"epsilon": 1}, "adagrad has no setting 'epsilon' (adagrad.epsilon): did you mean 'eps'?"),
+        (
+            "adagrad",
+            {"weight_decay": 0.1},
+            "adagrad has no setting 'weight_decay' (adagrad.weight_decay): use the wrapper weight_decay",
+        ),
+        ("adam", {"amsgrad": True}, "adam has no setting 'amsgrad' (adam.amsgrad): use the optimizer amsgrad"),
+        (
+            "sgd",
+            {"momentum": 0.9},
+            "sgd has no setting 'momentum' (sgd.momentum): use the wrapper momentum, or the optimizer momentum",
+        ),
         ("adagrad", {"lr": -1}, "adagrad.lr must be at least 0.0, not -1.0"),
         ("adagrad", {"lr": True}, "adagrad.lr must be a number, not True"),
         ("adagrad_norm", {"eps": 0}, "adagrad_norm.eps must be greater than 0.0, not 0.0"),

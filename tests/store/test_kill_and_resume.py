@@ -147,7 +147,7 @@ def test_the_scenarios_are_what_they_are_meant_to_be(reference: Any) -> None:
             assert json.loads(job["checkpoint"])["rule"]["history"]
             assert {"probe/f/path", "probe/f/steps"} <= set(job["tensors"])
         elif scenario == "nadam":
-            assert {"rule/0/mu_product", "rule/0/step"} <= set(job["tensors"])
+            assert {"rule/state/0/mu_product", "rule/state/0/step"} <= set(job["tensors"])
         if scenario in ("adam", "adagrad_norm", "nadam"):
             assert "average/mean" in job["tensors"]
     assert ends == {

@@ -12,7 +12,7 @@ from sklearn.datasets import dump_svmlight_file, load_breast_cancer
 
 import data
 from data import cache
-from experiments.tasks import logistic, optima
+from experiments.tasks import binary_logistic, optima
 from experiments.tasks.logistic import LogisticRegression
 from optim.settings import SettingError
 
@@ -85,21 +85,21 @@ def test_the_bundled_set(scale):
     signed = (ranged(rows) if scale == "range" else rows) * np.where(labels == 1, 1.0, -1.0)[:, None]
     task = ready(data="sklearn/breast_cancer", scale=scale)
     assert task.size == 569
-    close(task.batch(None)["signed_inputs"], signed)
+    close(task.batch(None)["rows"], signed)
     start = task.init(torch.Generator().manual_seed(5))
     assert start.keys() == {"weight"}
     assert torch.equal(start["weight"], torch.zeros(30, dtype=torch.float64))
     some = torch.tensor([3, 568, 3, 0])
-    close(task.batch(some)["signed_inputs"], signed[some])
+    close(task.batch(some)["rows"], signed[some])
     groups = torch.tensor([[3, 568, 3], [1, 2, 0]])
-    close(task.batch(groups)["signed_inputs"], signed[groups.numpy()])
+    close(task.batch(groups)["rows"], signed[groups.numpy()])
 
 
 @pytest.mark.parametrize("names", [(0, 1), (-1, 1), (1, 2), (-3, -7), (7, 0.5)], ids=str)
 def test_the_larger_label_is_plus_one(write, names):
     rows, labels = small()
     task = ready(path=write(rows, np.where(labels == 1, max(names), min(names))))
-    close(task.batch(None)["signed_inputs"], rows * np.where(labels == 1, 1.0, -1.0)[:, None])
+    close(task.batch(None)["rows"], rows * np.where(labels == 1, 1.0, -1.0)[:, None])
 
 
 def test_stated_features_pad_with_zeros_and_range_leaves_them_zero(write):
@@ -108,9 +108,9 @@ def test_stated_features_pad_with_zeros_and_range_leaves_them_zero(write):
     sign = np.where(labels == 1, 1.0, -1.0)[:, None]
     assert ready(path=path).init()["weight"].shape == (5,)
     wide = ready(path=path, features=8)
-    close(wide.batch(None)["signed_inputs"], np.hstack([rows, np.zeros((37, 3))]) * sign)
+    close(wide.batch(None)["rows"], np.hstack([rows, np.zeros((37, 3))]) * sign)
     scaled = ready(path=path, features=8, scale="range")
-    close(scaled.batch(None)["signed_inputs"], np.hstack([ranged(rows), np.zeros((37, 3))]) * sign)
+    close(scaled.batch(None)["rows"], np.hstack([ranged(rows), np.zeros((37, 3))]) * sign)
     with pytest.raises(data.DataError, match="4"):
         ready(path=path, features=4)
 
@@ -212,7 +212,7 @@ def test_lane_gradient_equals_autograd_and_numpy(write, l2, groups, lanes, size)
     task = ready(path=write(rows, labels), l2=l2)
     draws = torch.randint(37, (groups, size), generator=torch.Generator().manual_seed(3))
     weight = torch.tensor(points(lanes, 5))
-    before = weight.clone(), task.batch(None)["signed_inputs"].clone()
+    before = weight.clone(), task.batch(None)["rows"].clone()
     batch = task.batch(draws[0] if groups == 1 else draws)
     losses, grads = task.lane_gradient({"weight": weight}, batch)
     assert losses.shape == (lanes, size)
@@ -227,7 +227,7 @@ def test_lane_gradient_equals_autograd_and_numpy(write, l2, groups, lanes, size)
         close(losses[lane], task.losses({"weight": weight[lane]}, chosen), rtol=1e-12)
         close(grads["weight"][lane], by_autograd, rtol=1e-11, atol=1e-13)
     assert torch.equal(weight, before[0])
-    assert torch.equal(task.batch(None)["signed_inputs"], before[1])
+    assert torch.equal(task.batch(None)["rows"], before[1])
 
 
 def test_losses_under_vmap_and_second_derivatives(write):
@@ -247,7 +247,7 @@ def test_losses_under_vmap_and_second_derivatives(write):
 @pytest.mark.parametrize("l2", [0.0, 0.3])
 @pytest.mark.parametrize("at_once", [8192, 10, 37, 1])
 def test_evaluation_is_the_mean_of_the_losses_with_and_without_lanes(write, monkeypatch, l2, at_once):
-    monkeypatch.setattr(logistic, "_ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr("experiments.tasks.rows._AT_ONCE", at_once)
     rows, labels = small()
     task = ready(path=write(rows, labels), l2=l2)
     many = points(5, 5)
@@ -355,8 +355,8 @@ def test_whether_the_optimum_is_attained_is_reported(write):
 def test_the_optimum_is_found_once_and_survives_a_damaged_cache(write, monkeypatch):
     rows, labels = small()
     path, calls = write(rows, labels), []
-    solve = optima.minimise_logistic
-    monkeypatch.setattr(optima, "minimise_logistic", lambda *a: calls.append(1) or solve(*a))
+    solve = binary_logistic.minimise_logistic
+    monkeypatch.setattr(binary_logistic, "minimise_logistic", lambda *a: calls.append(1) or solve(*a))
     first = ready(path=path, l2=0.1).minimum()
     again = ready(path=path, l2=0.1).minimum()
     assert len(calls) == 1
@@ -375,16 +375,16 @@ def test_the_optimum_is_found_once_and_survives_a_damaged_cache(write, monkeypat
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_data_and_start_have_the_type_asked_for(write, dtype):
     task = ready(dtype, path=write(*small()))
-    assert task.batch(None)["signed_inputs"].dtype == task.init()["weight"].dtype == dtype
+    assert task.batch(None)["rows"].dtype == task.init()["weight"].dtype == dtype
 
 
 def test_a_task_whose_data_were_dropped_reads_them_again_as_they_were(write):
     """Only the tasks used last keep their data in memory; nobody should notice."""
     rows, labels = small()
     first = ready(torch.float32, path=write(rows, labels))
-    before = first.batch(None)["signed_inputs"].clone()
+    before = first.batch(None)["rows"].clone()
     others = [ready(torch.float32, path=write(rows * k, labels)) for k in range(2, 9)]
-    after = first.batch(None)["signed_inputs"]
+    after = first.batch(None)["rows"]
     assert after.dtype == before.dtype
     assert torch.equal(after, before)
     assert others[0].size == 37

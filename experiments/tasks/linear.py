@@ -1,0 +1,223 @@
+"""What tasks with a linear model share: their data, dense or sparse, and the gradients of many lanes at once."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from data import DataSet
+from experiments.tasks.rows import DenseRows, Rows, SparseRows
+from experiments.tasks.task import Batch, Params, Strategy, Task
+from optim import settings
+from optim.settings import SettingError, setting
+
+_LARGEST = 500_000_000  # entries held as a dense matrix: 4 GB in float64
+_WIDE = 10_000_000  # entries from which on a matrix may be worth keeping sparse,
+_THIN = 0.02  # if no larger share of them is non-zero
+
+
+@dataclass(kw_only=True)
+class LinearTask(Task):
+    """Base of tasks whose outputs are linear in the parameter "weight", (K, columns) or, for one output, (columns,).
+
+    A subclass gets the data (`loaded`), turns them into rows and targets (`_arrays`) and says what a row's outputs cost
+    (`_losses`).
+    """
+
+    strategies: ClassVar[dict[str, Strategy]] = {"cpu": "analytic", "cuda": "analytic"}
+
+    l2: float = setting(0.0, minimum=0.0, doc="strength of the (l2/2) ||w||^2 term")
+    scale: str = setting("none", choices=("none", "range"), doc='"range" maps every column to [-1, 1]')
+    intercept: bool = setting(False, doc="append a column of ones (it takes part in the l2 term)")
+    storage: str = setting(
+        "auto",
+        choices=("auto", "dense", "sparse"),
+        doc="of the inputs; auto: sparse if large and nearly empty",
+    )
+
+    def __post_init__(self) -> None:
+        self._rows: Rows | None = None
+        self._targets: Tensor | None = None
+
+    # What a subclass says ----------------------------------------------------------------------------------------
+
+    @property
+    def outputs(self) -> int | None:
+        """Number of outputs K, when the weight has an axis for them; None for one output without an axis."""
+        return None
+
+    def _arrays(self, loaded: DataSet, inputs: Any) -> tuple[Any, np.ndarray | None]:
+        """Rows (n, columns) and targets (n,) from a data set and its inputs, scaled and with their intercept."""
+        raise NotImplementedError
+
+    def _losses(self, outputs: Tensor, targets: Tensor | None, slopes: bool) -> tuple[Tensor, Tensor | None]:
+        """Losses (L, B) and, if wanted, their derivatives (L, K, B) by the outputs (L, K, B), which may be changed.
+
+        targets: (B,), or (L, B) where lanes have different rows.
+        """
+        raise NotImplementedError
+
+    def _right(self, outputs: Tensor, targets: Tensor | None) -> Tensor:
+        """Whether each row is classified correctly, (L, B)."""
+        raise NotImplementedError
+
+    # Data --------------------------------------------------------------------------------------------------------
+
+    def loaded(self) -> DataSet:
+        """The data set as it was read or made."""
+        raise NotImplementedError
+
+    def arrays(self) -> tuple[Any, np.ndarray | None]:
+        """Rows, csr_array (n, columns) in float64, and targets, (n,) or None."""
+        found = self.loaded()
+        inputs: Any = found.inputs
+        if self.scale == "range":
+            low, high = inputs.min(axis=0).toarray().ravel(), inputs.max(axis=0).toarray().ravel()
+            self._require_room(found.name, inputs.shape)  # zeros do not stay zeros
+            dense, span = inputs.toarray(), np.where(high > low, high - low, 1.0)
+            inputs = sparse.csr_array(np.where(high > low, 2 * (dense - low) / span - 1, 0.0))
+        if self.intercept:
+            inputs = sparse.csr_array(sparse.hstack([inputs, np.ones((inputs.shape[0], 1))], format="csr"))
+        return self._arrays(found, inputs)
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> None:
+        rows, targets = self.arrays()
+        if self._is_sparse(rows):
+            self._rows = SparseRows(rows, device, dtype)
+        else:
+            self._require_room("this set", rows.shape)
+            self._rows = DenseRows(torch.from_numpy(rows.toarray()).to(device=device, dtype=dtype))
+        self._targets = None if targets is None else torch.from_numpy(targets).to(device)
+
+    def release(self) -> None:
+        self._rows = self._targets = None
+
+    def _is_sparse(self, rows: Any) -> bool:
+        if self.storage != "auto":
+            return self.storage == "sparse"
+        entries = rows.shape[0] * rows.shape[1]
+        return bool(entries > _WIDE and rows.nnz < _THIN * entries)
+
+    def _require_room(self, name: str, shape: tuple[int, int]) -> None:
+        if shape[0] * shape[1] > _LARGEST:
+            raise SettingError(
+                f"{name} has {shape[0]:,} x {shape[1]:,} entries, too many to hold densely ({_LARGEST:,}): use "
+                "task.storage=sparse and task.scale=none, or fewer rows or columns"
+            )
+
+    @property
+    def rows(self) -> Rows:
+        """The rows on the device."""
+        if self._rows is None:
+            self.prepare(*self.last_prepared)
+        assert self._rows is not None
+        return self._rows
+
+    @property
+    def size(self) -> int:
+        return self.rows.size
+
+    @property
+    def share_touched(self) -> float:
+        return self.rows.density
+
+    # The contract ------------------------------------------------------------------------------------------------
+
+    def init(self, generator: torch.Generator | None = None) -> Params:
+        shape = (self.rows.columns,) if self.outputs is None else (self.outputs, self.rows.columns)
+        return {"weight": torch.zeros(shape, device=self.last_prepared[0], dtype=self.last_prepared[1])}
+
+    def objective(self) -> dict[str, Any]:
+        """What decides the objective, and with it the optimum: every setting but how the inputs are stored."""
+        own = {name: getattr(self, name) for name in settings.names(self) if name != "storage"}
+        return {**own, **self.content()}
+
+    def batch(self, draws: Tensor | None) -> Batch:
+        batch = self.rows.batch(draws)
+        if self._targets is not None:
+            batch["targets"] = self._targets if draws is None else self._targets[draws]
+        return batch
+
+    def of_seed(self, batch: Batch, group: int) -> Batch:
+        part = self.rows.of_seed(batch, group)
+        return {**part, "targets": batch["targets"][group]} if "targets" in batch else part
+
+    def losses(self, params: Params, batch: Batch) -> Tensor:
+        weight = params["weight"]
+        outputs = self.rows.single(weight.reshape(self.outputs or 1, -1), batch)
+        losses, _ = self._losses(outputs[None], batch.get("targets"), slopes=False)
+        return losses[0] + 0.5 * self.l2 * (weight * weight).sum()
+
+    def support(self, batch: Batch) -> Tensor | None:
+        columns = None if self.l2 else self.rows.support(batch)  # the l2 term moves every coordinate
+        if columns is None or self.outputs is None:
+            return columns
+        first = torch.arange(self.outputs, device=columns.device) * self.rows.columns
+        return (first[:, None] + columns).reshape(-1)
+
+    def lane_gradient(self, params: Params, batch: Batch) -> tuple[Tensor, Params]:
+        weight, columns = params["weight"], self.rows.support(batch)
+        flat = weight.reshape(len(weight), self.outputs or 1, -1)
+        if columns is None:
+            losses, grad = self._gradient(flat, batch)
+        else:
+            losses, narrow = self._gradient(flat.index_select(2, columns), batch)
+            grad = torch.zeros_like(flat).index_copy_(2, columns, narrow)
+        if self.l2:
+            losses += 0.5 * self.l2 * (flat * flat).sum(dim=(1, 2))[:, None]
+            grad.add_(flat, alpha=self.l2)
+        return losses, {"weight": grad.view_as(weight)}
+
+    def touched_gradient(self, touched: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        losses, grad = self._gradient(touched.reshape(len(touched), self.outputs or 1, -1), batch)
+        return losses, grad.reshape(touched.shape)
+
+    def _gradient(self, weight: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Losses (L, B) and the gradient of their mean, (L, K, c), without the l2 term."""
+        targets = batch.get("targets")
+        if targets is not None and targets.dim() == 2:  # one row of targets for each seed
+            targets = targets.repeat_interleave(len(weight) // len(targets), dim=0)
+        losses, slopes = self._losses(self.rows.outputs(weight, batch), targets, slopes=True)
+        assert slopes is not None
+        return losses, self.rows.pull(slopes, batch).mul_(1.0 / losses.shape[1])
+
+    def evaluate(self, params: Params, lanes: int | None = None) -> dict[str, Tensor]:
+        weight = params["weight"]
+        flat = weight.reshape(lanes or 1, self.outputs or 1, -1)
+        total = torch.zeros(len(flat), dtype=torch.float64, device=weight.device)
+        right = torch.zeros_like(total)
+        for part, batch in self.rows.parts():
+            columns = self.rows.support(batch)
+            outputs = self.rows.outputs(flat if columns is None else flat.index_select(2, columns), batch)
+            targets = None if self._targets is None else self._targets[part]
+            right += self._right(outputs, targets).sum(dim=1)
+            total += self._losses(outputs, targets, slopes=False)[0].sum(dim=1, dtype=torch.float64)
+        loss = total / self.size + 0.5 * self.l2 * (flat.double() ** 2).sum(dim=(1, 2))
+        metrics = {"loss": loss, "accuracy": right / self.size}
+        return metrics if lanes is not None else {k: v[0] for k, v in metrics.items()}
+
+    def gradient_moments(self, params: Params) -> tuple[Params, Params]:
+        weight = params["weight"]
+        flat = weight.reshape(1, self.outputs or 1, -1)
+        first, second = torch.zeros_like(flat), torch.zeros_like(flat)
+        squares = self.rows.squared()
+        for (part, batch), (_, squared) in zip(self.rows.parts(), squares.parts(), strict=True):
+            columns = self.rows.support(batch)
+            narrow = flat if columns is None else flat.index_select(2, columns)
+            targets = None if self._targets is None else self._targets[part]
+            _, slopes = self._losses(self.rows.outputs(narrow, batch), targets, slopes=True)
+            assert slopes is not None
+            where = torch.arange(flat.shape[2], device=flat.device) if columns is None else columns
+            first.index_add_(2, where, self.rows.pull(slopes, batch) / self.size)
+            second.index_add_(2, where, squares.pull(slopes * slopes, squared) / self.size)
+        mean = first + self.l2 * flat
+        variance = (second - first * first).clamp_min_(0.0)
+        return {"weight": mean.view_as(weight)}, {"weight": variance.view_as(weight)}
+
+    def describe(self) -> dict[str, Any]:
+        kind = "dense" if isinstance(self.rows, DenseRows) else "sparse"
+        facts: dict[str, Any] = {"examples": self.size, "dimension": (self.outputs or 1) * self.rows.columns}
+        return {**facts, "storage": kind}

@@ -1,0 +1,196 @@
+"""The inputs of a linear model: n rows of c columns, dense or sparse, with the products that lanes need.
+
+Weights of many models are (L, K, c): L lanes, K outputs. Lanes come in seed-major order; a batch for a group of S seeds
+holds S times B rows, and lanes are then S groups in order. Outputs and their derivatives are (L, K, B).
+"""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from experiments.tasks.task import Batch
+
+_AT_ONCE = 8192  # rows of an evaluation
+
+
+class Rows(Protocol):
+    """What a linear task asks of its inputs."""
+
+    size: int
+    columns: int
+    density: float  # share of the entries that are kept
+
+    def batch(self, draws: Tensor | None) -> Batch:
+        """The rows of these draws, (B,) or (S, B); all rows for None."""
+
+    def of_seed(self, batch: Batch, group: int) -> Batch:
+        """The part of a batch for a group of seeds that belongs to one of them."""
+
+    def support(self, batch: Batch) -> Tensor | None:
+        """The columns (s,) that the batch knows, in which it counts its columns; None: all of them."""
+
+    def outputs(self, weight: Tensor, batch: Batch) -> Tensor:
+        """(L, K, B) from (L, K, c), where c counts the columns of the support."""
+
+    def pull(self, slopes: Tensor, batch: Batch) -> Tensor:
+        """The sum over rows of slopes (L, K, B) times inputs: (L, K, c)."""
+
+    def single(self, weight: Tensor, batch: Batch) -> Tensor:
+        """Outputs (K, B) of one model of all columns, (K, columns), for autograd."""
+
+    def parts(self) -> Iterator[tuple[slice, Batch]]:
+        """All rows, a few thousand at a time."""
+
+    def squared(self) -> "Rows":
+        """The rows with every entry squared."""
+
+
+class DenseRows:
+    """Rows as one matrix (n, columns)."""
+
+    density = 1.0
+
+    def __init__(self, matrix: Tensor) -> None:
+        self.matrix = matrix
+        self.size, self.columns = matrix.shape
+
+    def batch(self, draws: Tensor | None) -> Batch:
+        if draws is None:
+            return {"rows": self.matrix}
+        if draws.dim() == 1:
+            return {"rows": self.matrix.index_select(0, draws)}
+        return {"rows": self.matrix.index_select(0, draws.reshape(-1)).reshape(*draws.shape, -1)}
+
+    def of_seed(self, batch: Batch, group: int) -> Batch:
+        return {"rows": batch["rows"][group]}
+
+    def support(self, batch: Batch) -> Tensor | None:
+        return None
+
+    def outputs(self, weight: Tensor, batch: Batch) -> Tensor:
+        rows, (lanes, outputs, columns) = batch["rows"].to(weight.dtype), weight.shape
+        if rows.dim() == 2:
+            return (weight.reshape(-1, columns) @ rows.T).view(lanes, outputs, -1)
+        found = torch.bmm(weight.reshape(rows.shape[0], -1, columns), rows.transpose(1, 2))
+        return found.view(lanes, outputs, -1)
+
+    def pull(self, slopes: Tensor, batch: Batch) -> Tensor:
+        rows, (lanes, outputs, size) = batch["rows"].to(slopes.dtype), slopes.shape
+        if rows.dim() == 2:
+            return (slopes.reshape(-1, size) @ rows).view(lanes, outputs, -1)
+        return torch.bmm(slopes.reshape(rows.shape[0], -1, size), rows).view(lanes, outputs, -1)
+
+    def single(self, weight: Tensor, batch: Batch) -> Tensor:
+        return weight @ batch["rows"].to(weight.dtype).T
+
+    def parts(self) -> Iterator[tuple[slice, Batch]]:
+        for start in range(0, self.size, _AT_ONCE):
+            part = slice(start, min(start + _AT_ONCE, self.size))
+            yield part, {"rows": self.matrix[part]}
+
+    def squared(self) -> "DenseRows":
+        return DenseRows(self.matrix * self.matrix)
+
+
+class SparseRows:
+    """Rows in compressed form (CSR). A batch holds its entries, and the few columns that occur in it; nothing is dense.
+
+    The S groups of a batch are one block-diagonal matrix of S B rows and S s columns, kept with its transpose, so that
+    the products of all lanes are one sparse product each.
+    """
+
+    def __init__(self, matrix: Any, device: torch.device, dtype: torch.dtype) -> None:
+        """matrix: scipy csr_array (n, columns)."""
+        self.matrix = matrix.astype(np.float64 if dtype == torch.float64 else np.float32)
+        self.size, self.columns = matrix.shape
+        self.density = matrix.nnz / max(1, self.size * self.columns)
+        self.device = device
+        with warnings.catch_warnings():  # torch says once in a process that this format is in beta state
+            warnings.simplefilter("ignore")
+            empty = torch.zeros(1, dtype=torch.int32)
+            torch.sparse_csr_tensor(empty, empty[:0], torch.zeros(0), size=(0, 0), check_invariants=False)
+
+    def batch(self, draws: Tensor | None) -> Batch:
+        chosen = self.matrix if draws is None else self.matrix[draws.reshape(-1).cpu().numpy()]
+        groups = 1 if draws is None or draws.dim() == 1 else draws.shape[0]
+        return self._batch(chosen, groups)
+
+    def _batch(self, chosen: Any, groups: int) -> Batch:
+        present = np.zeros(self.columns, dtype=bool)
+        present[chosen.indices] = True
+        support = np.flatnonzero(present)
+        position = np.empty(self.columns, dtype=np.int32)
+        position[support] = np.arange(support.size, dtype=np.int32)
+        local = position[chosen.indices]
+        size = chosen.shape[0] // groups
+        for group in range(1, groups):  # the first block stays where it is
+            local[chosen.indptr[group * size] : chosen.indptr[(group + 1) * size]] += group * support.size
+        shape = (chosen.shape[0], groups * support.size)
+        blocks = sparse.csr_array((chosen.data, local, chosen.indptr), shape=shape)
+        turned = blocks.tocsc()
+        arrays = {
+            "starts": blocks.indptr,
+            "columns": blocks.indices,
+            "values": blocks.data,
+            "turned_starts": turned.indptr,
+            "turned_rows": turned.indices,
+            "turned_values": turned.data,
+            "support": support,
+            "groups": np.empty((groups, 0)),  # its length is what matters
+        }
+        return {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
+
+    def of_seed(self, batch: Batch, group: int) -> Batch:
+        groups = batch["groups"].shape[0]
+        size, width = (len(batch["starts"]) - 1) // groups, len(batch["support"])
+        starts = batch["starts"][group * size : (group + 1) * size + 1]
+        entries = slice(int(starts[0]), int(starts[-1]))
+        columns = batch["support"][(batch["columns"][entries] - group * width).long()]
+        part = sparse.csr_array(
+            (batch["values"][entries].cpu().numpy(), columns.cpu().numpy(), (starts - starts[0]).cpu().numpy()),
+            shape=(size, self.columns),
+        )
+        return self._batch(part, 1)
+
+    def support(self, batch: Batch) -> Tensor | None:
+        return batch["support"]
+
+    def outputs(self, weight: Tensor, batch: Batch) -> Tensor:
+        groups, (lanes, outputs, columns) = batch["groups"].shape[0], weight.shape
+        size = (len(batch["starts"]) - 1) // groups
+        side = weight.reshape(groups, -1, columns).transpose(1, 2).reshape(groups * columns, -1)
+        found = _product(batch, "starts", "columns", "values", side)  # (S B, G K)
+        return found.view(groups, size, -1).transpose(1, 2).reshape(lanes, outputs, size)
+
+    def pull(self, slopes: Tensor, batch: Batch) -> Tensor:
+        groups, (lanes, outputs, size) = batch["groups"].shape[0], slopes.shape
+        side = slopes.reshape(groups, -1, size).transpose(1, 2).reshape(groups * size, -1)
+        found = _product(batch, "turned_starts", "turned_rows", "turned_values", side)  # (S s, G K)
+        return found.view(groups, len(batch["support"]), -1).transpose(1, 2).reshape(lanes, outputs, -1)
+
+    def single(self, weight: Tensor, batch: Batch) -> Tensor:
+        lengths = batch["starts"].diff()
+        rows = torch.repeat_interleave(lengths.long())
+        entries = weight[:, batch["support"][batch["columns"].long()]] * batch["values"].to(weight.dtype)
+        return weight.new_zeros(weight.shape[0], len(lengths)).index_add(1, rows, entries)
+
+    def parts(self) -> Iterator[tuple[slice, Batch]]:
+        for start in range(0, self.size, _AT_ONCE):
+            part = slice(start, min(start + _AT_ONCE, self.size))
+            yield part, self._batch(self.matrix[part], 1)
+
+    def squared(self) -> "SparseRows":
+        return SparseRows(self.matrix.power(2), self.device, torch.from_numpy(self.matrix.data[:0]).dtype)
+
+
+def _product(batch: Batch, starts: str, columns: str, values: str, side: Tensor) -> Tensor:
+    """A compressed matrix of the batch times a dense one (m, p)."""
+    shape = (len(batch[starts]) - 1, side.shape[0])
+    entries = batch[values].to(side.dtype)
+    matrix = torch.sparse_csr_tensor(batch[starts], batch[columns], entries, size=shape, check_invariants=False)
+    return matrix @ side

@@ -1,0 +1,1 @@
+"""Calculations without training: constants, bounds and certificates."""

@@ -1,0 +1,1 @@
+"""Wrappers around update rules, one file each."""
