@@ -128,9 +128,9 @@ def one_round(task: Task, params: dict[str, Tensor], batch: dict[str, Tensor]) -
     for m in range(1, COUNTS[-1] + 1):
         began = time.perf_counter()
         vector = product(vector)
+        spent += time.perf_counter() - began
         size = torch.stack([v.norm() for v in vector.values()]).norm()
         vector = {k: v / size for k, v in vector.items()}
-        spent += time.perf_counter() - began
         if m % 5 == 0:
             units.append(gradient())
         if m in COUNTS:

@@ -55,7 +55,7 @@ def _value(experiment: Experiment, name: str, value: Any) -> float:
         return settings.build(_Seed, {"seed": value}, "lanes").seed  # type: ignore[no-any-return]
     if isinstance(experiment.optimizer, TorchOptimizer):
         return _torch_value(experiment.optimizer, name, value)
-    own = dict.fromkeys(settings.names(experiment.optimizer), experiment.optimizer)
+    own: dict[str, Any] = dict.fromkeys(settings.names(experiment.optimizer), experiment.optimizer)
     own |= {f"wrapper.{k}.{key}": w for k, w in experiment.wrappers.items() for key in settings.names(w)}
     valid = [*experiment.hyper(), "seed"]
     if name not in valid:

@@ -53,7 +53,8 @@ class Submitit(Launcher):
         folder = FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         executor = submitit.AutoExecutor(folder / "%j", cluster=self.executor)
         executor.update_parameters(**self._parameters())
-        waiting, running, failed = list(enumerate(jobs)), {}, False
+        waiting, failed = list(enumerate(jobs)), False
+        running: dict[int, Any] = {}
         try:
             while waiting or running:
                 room = _LARGEST_ARRAY if self.remote else self._at_once() - len(running)

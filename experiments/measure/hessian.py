@@ -14,8 +14,8 @@ from experiments.tasks.task import Batch, Params, Task
 from optim.settings import SettingError
 
 # A product on the kept graph costs about two gradients and needs no set-up; a replayed one costs 1 to 1.9, after a
-# recording of 3 to 6. From this product on the recording has paid for itself (benchmarks/hessian_products.py).
-_RECORD_AT = 10
+# recording of 3 to 8. From this product on the recording has paid for itself (benchmarks/hessian_products.py).
+_RECORD_AT = 15
 
 
 def hessian_product(task: Task, params: Params, batch: Batch | None = None) -> Callable[[Params], Params]:

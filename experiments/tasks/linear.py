@@ -80,7 +80,7 @@ class LinearTask(Task):
             dense, span = inputs.toarray(), np.where(high > low, high - low, 1.0)
             inputs = sparse.csr_array(np.where(high > low, 2 * (dense - low) / span - 1, 0.0))
         if self.intercept:
-            inputs = sparse.csr_array(sparse.hstack([inputs, np.ones((inputs.shape[0], 1))], format="csr"))
+            inputs = sparse.csr_array(sparse.hstack([inputs, sparse.csr_array(np.ones((inputs.shape[0], 1)))]))
         return self._arrays(found, inputs)
 
     def load(self, device: torch.device, dtype: torch.dtype) -> None:

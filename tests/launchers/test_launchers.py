@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Start, group_is_empty, kill_group, until
+from multiruns import Start, group_is_empty, kill_group, until
 
 from experiments import api, components, config, run
 from experiments.launchers import submitit
@@ -92,7 +92,8 @@ def test_a_job_that_never_starts_is_one_sentence(start: Start, tmp_path: Path) -
     submitit.shutil.rmtree(kept)
 
 
-@pytest.mark.parametrize("launcher", [JOBLIB, pytest.param(LOCAL, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [JOBLIB, LOCAL])
 def test_an_interruption_ends_all_processes(start: Start, tmp_path: Path, launcher: list[str]) -> None:
     store, before = tmp_path / "store", left_by_submitit()
     command = start(*launcher, *LONG, f"store={store}")

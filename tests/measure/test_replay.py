@@ -44,6 +44,20 @@ def written_view(x, y):
     return (b + y,)
 
 
+def changed_constant(x, y):
+    c = ROW.clone()
+    a = x * c
+    c.mul_(2)
+    return (a + y,)
+
+
+def constant_that_starts_to_depend(x, y):
+    c = torch.ones(4, 4, dtype=torch.float64)
+    a = x * c
+    c.add_(y)
+    return (a + c - 1,)
+
+
 def stale_view(x, y):
     a = x * 2
     row = a[0]
@@ -92,7 +106,9 @@ def test_writing_in_place_is_replayed():
     check(seen_once)
 
 
-@pytest.mark.parametrize("function", [written_slices, stale_view, branching, written_view])
+@pytest.mark.parametrize(
+    "function", [written_slices, stale_view, changed_constant, constant_that_starts_to_depend, branching, written_view]
+)
 def test_what_a_replay_would_get_wrong_is_refused(function):
     with pytest.raises(Unrecordable):
         record(lambda inputs: function(*inputs), [torch.randn(4, 4, dtype=torch.float64) for _ in range(2)])

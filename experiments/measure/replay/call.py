@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 aten: Any = torch.ops.aten
-# Coordinate-wise operations that are linear in what they are given.
+# Coordinate-wise operations that are linear in the tensors that depend on the inputs.
 SUMS = {aten.add.Tensor: 1, aten.sub.Tensor: -1}
 PRODUCTS = {aten.mul.Tensor, aten.mul.Scalar}
 QUOTIENTS = {aten.div.Tensor, aten.div.Scalar}
-# Of these, linear in the first argument, the coefficient is what they make of ones.
+# These are linear in their first argument: the coefficient is what they make of ones.
 DERIVATIVES = {
     aten.tanh_backward.default,
     aten.sigmoid_backward.default,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from experiments.measure.replay.call import Call, Coefficient, Value, aten, flat
+from experiments.measure.replay.call import Call, Coefficient, Value, aten
 from experiments.measure.replay.fold import fold, is_one, shape_of
 
 _Either = tuple[Callable[..., Any], Callable[..., Any]]  # an operation that makes a new tensor, and the one in place
@@ -32,6 +32,7 @@ _REPLAYED: dict[Any, Callable[..., Any]] = {
     aten.bmm.default: torch.bmm,
 }
 
+_HOLE = object()  # where a tensor goes
 _Step = tuple[Callable[..., Any], list[Value], list[Value]]  # a function, what it takes, what it makes
 
 
@@ -150,29 +151,34 @@ def _operation(call: Call) -> _Step:
 
 
 def _bound(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Callable[..., Any]:
-    """The function of the `Value`s among the arguments."""
-    holes = [i for i, a in enumerate(args) if isinstance(a, Value)]
-    if len(holes) < sum(isinstance(a, Value) for a in flat(args)):  # some are in lists
+    """The function of the `Value`s among the arguments; it holds on to the other arguments alone."""
+    blanks = [_blank(a) for a in args]
+    holes = [i for i, a in enumerate(blanks) if a is _HOLE]
+    if any(x is _HOLE for a in blanks if isinstance(a, list) for x in a):
 
         def run_nested(*tensors: Tensor) -> Any:
             rest = iter(tensors)
-            filled = [
-                [next(rest) if isinstance(x, Value) else x for x in a]
-                if isinstance(a, list | tuple)
-                else (next(rest) if isinstance(a, Value) else a)
-                for a in args
-            ]
-            return function(*filled, **kwargs)
+
+            def filled(a: Any) -> Any:
+                return [filled(x) for x in a] if isinstance(a, list) else next(rest) if a is _HOLE else a
+
+            return function(*filled(blanks), **kwargs)
 
         return run_nested
     if holes == [0]:
-        others = tuple(args[1:])
+        others = tuple(blanks[1:])
         return lambda tensor: function(tensor, *others, **kwargs)
 
     def run(*tensors: Tensor) -> Any:
-        filled = list(args)
+        filled = blanks.copy()
         for i, t in zip(holes, tensors, strict=True):
             filled[i] = t
         return function(*filled, **kwargs)
 
     return run
+
+
+def _blank(argument: Any) -> Any:
+    if isinstance(argument, list | tuple):
+        return [_blank(a) for a in argument]
+    return _HOLE if isinstance(argument, Value) else argument

@@ -27,8 +27,13 @@ def record(
     with recorder:
         outputs = list(function(list(inputs)))
     recorder.refuse_stale(outputs)
-    given = [recorder.values[id(t)] for t in inputs]
-    return outputs, LinearMap(given, [recorder.values.get(id(t), t) for t in outputs], recorder.calls)
+    recorder.refuse_changed()
+    values = [recorder.value(t) for t in inputs]
+    replay = LinearMap(values, [recorder.value(t) for t in outputs], recorder.calls)
+    recorder.forget()
+    for t in outputs:
+        t.__dict__.pop("recorded", None)
+    return outputs, replay
 
 
 class _Recorder(TorchDispatchMode):
@@ -40,9 +45,11 @@ class _Recorder(TorchDispatchMode):
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.values = {id(t): Value(t) for t in inputs}
-        self.alive: list[Tensor] = list(inputs)  # so that no id is used twice
+        self.alive: list[Tensor] = []  # those written to, so that no storage is taken for another one
+        for t in inputs:
+            t.recorded = (self, Value(t))  # type: ignore[attr-defined]  # a mark that lives as long as the tensor
         self.calls: list[Call] = []
+        self.constants: list[tuple[Tensor, int]] = []  # with their versions when they were used
         self.shown: dict[int, set[int]] = {}  # by storage written to: the tensors known to show what it holds now
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -50,7 +57,7 @@ class _Recorder(TorchDispatchMode):
         if self.shown:
             self.refuse_stale(args)
         call = Call(func, [self._swapped(a) for a in args], kwargs)
-        if any(id(v) in self.values for v in kwargs.values()):
+        if any(isinstance(self.value(v), Value) for v in kwargs.values()):
             raise Unrecordable(f"{func} takes a tensor by name")
         if not call.inputs or func in _OF_THE_SHAPE:
             return func(*args, **kwargs)
@@ -60,8 +67,10 @@ class _Recorder(TorchDispatchMode):
             call.function = self._twin(func)
             if isinstance(call.args[0], Tensor):  # a constant until now: keep what it was
                 call.args = [args[0].clone(), *call.args[1:]]
+        self.constants += [(a, a._version) for a in flat(call.args) if isinstance(a, Tensor)]
         result = func(*args, **kwargs)
         if func._schema.is_mutable:
+            self.alive.append(result)
             self.shown[result.untyped_storage()._cdata] = set()
         if isinstance(result, Tensor) and (known := _known(call, result)) is not None:
             self._remember(result, known)
@@ -73,9 +82,12 @@ class _Recorder(TorchDispatchMode):
         return result
 
     def _swapped(self, argument: Any) -> Any:
-        if isinstance(argument, Tensor):
-            return self.values.get(id(argument), argument)
-        return [self._swapped(a) for a in argument] if isinstance(argument, list | tuple) else argument
+        return [self.value(a) for a in argument] if isinstance(argument, list | tuple) else self.value(argument)
+
+    def value(self, argument: Any) -> Any:
+        """The value that a tensor stands for if it depends on the inputs; anything else as it is."""
+        recorder, value = getattr(argument, "recorded", (None, None)) if isinstance(argument, Tensor) else (None, None)
+        return value if recorder is self else argument
 
     def _twin(self, func: Any) -> Any:
         """The operation that returns what this one writes over its first argument."""
@@ -97,8 +109,7 @@ class _Recorder(TorchDispatchMode):
         self._remember(result, value)
 
     def _remember(self, tensor: Tensor, value: Value) -> None:
-        self.values[id(tensor)] = value
-        self.alive.append(tensor)
+        tensor.recorded = (self, value)  # type: ignore[attr-defined]
         if self.shown and (shown := self.shown.get(tensor.untyped_storage()._cdata)) is not None:
             shown.add(id(tensor))
 
@@ -109,6 +120,17 @@ class _Recorder(TorchDispatchMode):
                 shown = self.shown.get(t.untyped_storage()._cdata)
                 if shown is not None and id(t) not in shown:
                     raise Unrecordable("a tensor is used after another view of it was written to")
+
+    def forget(self) -> None:
+        """Let go of every tensor, now and not when garbage is collected."""
+        for call in self.calls:
+            call.args, call.inputs, call.outputs = [], [], []
+        self.calls, self.constants, self.alive = [], [], []
+
+    def refuse_changed(self) -> None:
+        """Raise Unrecordable if a constant was written to after it was used."""
+        if any(t._version != version for t, version in self.constants):
+            raise Unrecordable("a constant is written to after it was used")
 
 
 def _known(call: Call, result: Tensor) -> Value | None:
