@@ -2,9 +2,9 @@
 
     DATA_DIR=/folder/with/data .venv/bin/python -m benchmarks.sparse
 
-All take batches of 256 rows, with AdaGrad in float32. A plain loop is the usual one: the loss of the batch's entries by
-autograd, `torch.optim.Adagrad`; beside it the quickest one we could write by hand (scipy, no autograd). They are timed in
-turns in one process.
+All take batches of 256 rows, with AdaGrad in float32. A plain loop is the usual one: the loss of the batch's entries
+by autograd, `torch.optim.Adagrad`; beside it the quickest one we could write by hand (scipy, no autograd). They are
+timed in turns in one process.
 """
 
 import resource

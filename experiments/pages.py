@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -34,30 +35,38 @@ def write(
     origin["pages"] = provenance.code_digest(papers=True)
     origin["data"] = _data(session)
     origin["runs"] = {"number": len(session.asked), "digest": digest(sorted(session.asked))[:20]}
-    if _written(folder, [v.claim for v in verdicts], list(studies), origin):
+    origin["calculations"] = {"number": len(session.calculated), "digest": digest(sorted(session.calculated))[:20]}
+    if _written(folder, [v.claim for v in verdicts], origin):
         return
     figures.use()
     folder.mkdir(parents=True, exist_ok=True)
     captions = {}
     for name, study in studies.items():
-        figure, captions[name] = study.draw(found[name], configured[name])
-        figures.save(figure, captions[name], folder / name)
+        for title, (figure, caption) in study.draw(found[name], configured[name]).items():
+            captions[title] = caption
+            figures.save(figure, caption, folder / title)
         if isinstance(found[name], Outcome):
             _write_runs(found[name], folder / f"{name}.runs.csv")
             _write_curves(found[name], session, folder / f"{name}.curves.csv")
+        else:
+            for title, table in found[name].tables.items():
+                path = folder / f"{name}.{title}.csv"
+                table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
     (folder / "README.md").write_text(_page(about, scale, verdicts, captions, origin))
     claims.write(verdicts, folder / "verdicts.json", origin)  # last: it says that the rest is there
 
 
-def _written(folder: Path, judged: list[str], studies: list[str], origin: Mapping[str, Any]) -> bool:
+def _written(folder: Path, judged: list[str], origin: Mapping[str, Any]) -> bool:
     """Whether the folder holds just this already: the same claims from the same runs by the same code."""
-    expected = ["README.md", *(f"{study}.{kind}" for study in studies for kind in ("pdf", "png", "txt"))]
     try:
         kept = json.loads((folder / "verdicts.json").read_text())
     except (OSError, ValueError):
         return False
     same = kept["provenance"] == json.loads(json.dumps(origin)) and [v["claim"] for v in kept["verdicts"]] == judged
-    return same and all((folder / name).exists() for name in expected)
+    page = folder / "README.md"
+    shown = re.findall(r"^!\[.*\]\((.+)\.png\)$", page.read_text(), re.MULTILINE) if page.exists() else []
+    whole = all((folder / f"{name}.{kind}").exists() for name in shown for kind in ("pdf", "png", "txt"))
+    return same and bool(shown) and whole
 
 
 def verdict_lines(verdicts: Sequence[Verdict]) -> str:

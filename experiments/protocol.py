@@ -69,6 +69,11 @@ class Outcome:
     fresh: "pandas.DataFrame"
     readouts: Mapping[str, str] = field(default_factory=dict)  # metric by name
 
+    @property
+    def reported(self) -> frozenset[str]:
+        """The runs on fresh seeds."""
+        return frozenset(self.fresh.run)
+
 
 def measure(cells: Sequence[Cell], protocol: Protocol, complete: Complete) -> Outcome:
     """Carry out the protocol for all cells at once. Raises SettingError or DataError before any work is done."""

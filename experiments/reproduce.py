@@ -23,7 +23,6 @@ from experiments import claims, components, pages, papers, provenance, sweeps
 from experiments.claims import Claim
 from experiments.logger import Logger, export
 from experiments.options import read as read_options
-from experiments.protocol import Outcome
 from experiments.run import guarded
 from experiments.session import Nothing, Session
 from optim import settings
@@ -99,7 +98,7 @@ def _one(paper: str, options: Options) -> None:
         options.logger.require(session.store)
     print(f"{about.TITLE} ({about.SOURCE}), scale {options.scale}: {', '.join(claim.id for claim in wanted)}")
     try:
-        found = {name: studies[name].measure(configured[name], session.complete) for name in names}
+        found = {name: studies[name].measure(configured[name], session) for name in names}
     except Nothing:
         return
     if options.plan:
@@ -117,13 +116,13 @@ def _one(paper: str, options: Options) -> None:
 
 def _log(paper: str, options: Options, session: Session, found: dict[str, Any], folder: Path) -> None:
     """Write down what was reported, as a sweep of the store, and show it where there is a logger."""
-    fresh = {run for study in found.values() if isinstance(study, Outcome) for run in study.fresh.run}
+    fresh = {run for study in found.values() for run in study.reported}
     if not fresh or (options.report and not options.logger):  # a store that is only looked at may be read-only
         return
     about = {"paper": paper, "scale": options.scale, "studies": sorted(found)}
     words = [f"{key}={value}" for key, value in vars(options).items() if value and key != "logger"]
     sweep = sweeps.record(session.store, fresh, words, about, set(session.asked) - fresh)
-    sweeps.keep_pages(session.store, sweep, folder, found)
+    sweeps.keep_pages(session.store, sweep, folder)
     if options.logger:
         export(options.logger, session.store, sweep.runs, quiet=False)
         options.logger.summarise(session.store, sweep)

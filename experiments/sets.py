@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from data import MissingData
 from experiments import config
+from experiments.spec import digest
 
 
 def examples_in(tasks: Sequence[str]) -> dict[str, int]:
@@ -26,3 +27,8 @@ def examples_in(tasks: Sequence[str]) -> dict[str, int]:
     for one in missing:
         print(f"skipped: {one}", file=sys.stderr)
     return found
+
+
+def content_of(words: Sequence[str]) -> str:
+    """A digest of the objective that these overrides name: its settings, its version and the content of its data."""
+    return digest(config.request(list(words)).runs[0].experiment.canonical["task"])[:20]

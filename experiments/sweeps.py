@@ -7,13 +7,13 @@ A sweep holds the reported runs; runs that only tuned a learning rate are listed
 """
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from experiments import files, locks
-from experiments.spec import digest
+from experiments.spec import digest, hyper_column
 from experiments.statistics import mean_interval
 from experiments.store import Store
 
@@ -93,11 +93,11 @@ def pages(store: Store, sweep: Sweep) -> Path:
     return store.folder / "sweeps" / sweep.id
 
 
-def keep_pages(store: Store, sweep: Sweep, written: Path, studies: Collection[str]) -> None:
+def keep_pages(store: Store, sweep: Sweep, written: Path) -> None:
     """Copy verdicts.json and the figures from where a paper's pages were written."""
     folder = pages(store, sweep)
     folder.mkdir(exist_ok=True)
-    for path in [written / "verdicts.json", *(written / f"{study}.png" for study in sorted(studies))]:
+    for path in [written / "verdicts.json", *sorted(written.glob("*.png"))]:
         kept = folder / path.name
         if path.exists() and (not kept.exists() or kept.read_bytes() != path.read_bytes()):
             with files.replacing(kept) as temporary:
@@ -111,7 +111,7 @@ def run_rows(store: Store, sweep: Sweep) -> list[Row]:
         about, ended = folder.describe(), folder.result()["runs"]
         for run in about["runs"]:
             if run["run"] in sweep.runs:
-                own = {about["hyper_prefix"] + name: value for name, value in run["hyper"].items()}
+                own = {hyper_column(about["hyper_prefix"], name): value for name, value in run["hyper"].items()}
                 configs[run["run"]] = {**about["columns"], **own, "seed": run["seed"]}
                 ends[run["run"]] = ended[run["run"]]
     keys = dict.fromkeys(key for config in configs.values() for key in config)

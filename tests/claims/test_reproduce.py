@@ -183,7 +183,7 @@ def test_again_it_computes_nothing(done: Done, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take most of the time of a command that finds its runs."""
-    monkeypatch.setattr(gap_by_batch_size, "draw", lambda *_: (None, "a caption"))
+    monkeypatch.setattr(gap_by_batch_size, "draw", lambda *_: {"gap_by_batch_size": (None, "a caption")})
     monkeypatch.setattr(figures, "save", lambda *_: None)
 
 
@@ -240,9 +240,10 @@ def test_figures_show_what_there_is_when_runs_diverged() -> None:
     chosen = yaml.safe_load((CONFIGS / "paper" / PAPER / "smoke.yaml").read_text())[STUDY]
     chosen |= {"l2": [0], "methods": {"sgd": [], "adagrad": []}, "readouts": {"last": "gap"}}
     figures.use()
-    figure, caption = gap_by_batch_size.draw(
+    drawn = gap_by_batch_size.draw(
         Outcome(pd.DataFrame(), pd.DataFrame(rows)), settings.build(gap_by_batch_size.Settings, chosen, STUDY)
     )
+    ((figure, caption),) = drawn.values()
     figure.savefig(io.BytesIO())
     plt.close(figure)
     assert "passes" in caption

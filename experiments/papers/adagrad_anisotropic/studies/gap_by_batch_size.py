@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import figures, protocol
-from experiments.protocol import Cell, Complete, Outcome, Protocol
+from experiments.protocol import Cell, Outcome, Protocol
+from experiments.session import Session
 from experiments.sets import examples_in
 from experiments.statistics import exp_interval, mean_interval, paired_ratio
 from optim.settings import SettingError, is_number, setting
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.figure import Figure
+
+    from experiments.study import Figures
 
 QUESTION = "Does AdaGrad beat SGD on logistic regression at every batch size, each at its own tuned learning rate?"
 RESOLUTION = 1e-12
@@ -59,7 +61,7 @@ class Settings:
                 raise SettingError(f"grid: '{method}' must have its first and last learning rate, 0 < first <= last")
 
 
-def measure(settings: Settings, complete: Complete) -> Outcome:
+def measure(settings: Settings, session: Session) -> Outcome:
     """Run it. The tables' labels: set, examples, l2, batch, batch_size, steps, method."""
     sizes = examples_in(settings.sets)
     cells = [
@@ -70,7 +72,7 @@ def measure(settings: Settings, complete: Complete) -> Outcome:
         for method in settings.methods
     ]
     found = protocol.measure(
-        cells, Protocol(tuple(settings.tuning_seeds), tuple(settings.seeds), settings.factor), complete
+        cells, Protocol(tuple(settings.tuning_seeds), tuple(settings.seeds), settings.factor), session.complete
     )
     for table in (found.tuning, found.fresh):
         table["value"] = table["value"].clip(lower=RESOLUTION)
@@ -104,7 +106,7 @@ def _cell(settings: Settings, name: str, n: int, l2: Any, batch: Any, method: st
     return Cell(labels, tuple(words), tuple(grid), dict(settings.readouts))
 
 
-def draw(found: Outcome, settings: Settings) -> "tuple[Figure, str]":
+def draw(found: Outcome, settings: Settings) -> "Figures":
     """Main arm, one column for each set: the gap against the batch size, and below it the first method's over the
     others', paired by seed; and the caption.
     """
@@ -130,7 +132,7 @@ def draw(found: Outcome, settings: Settings) -> "tuple[Figure, str]":
         _ratios(below, table, settings)
     axes[0][0].set_ylabel(r"gap $f(w_T)-f^*$")
     axes[1][0].set_ylabel("gap ratio to AdaGrad")
-    return figure, _caption(settings, sets)
+    return {"gap_by_batch_size": (figure, _caption(settings, sets))}
 
 
 def _gaps(axis: Any, table: "pandas.DataFrame", settings: Settings) -> None:
