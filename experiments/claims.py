@@ -1,8 +1,10 @@
 """Claims: what a paper says, as a small piece of code that reads measurements and returns a verdict with numbers."""
 
+import importlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,13 @@ class Claim:
     threshold: str
     judge: Callable[[Measurements, Mapping[str, Any]], Judgement]
     arms: Callable[[Measurements], Sequence[Mapping[str, Any]]]
+
+
+def collect(folders: Iterable[str], package: str) -> tuple[Claim, ...]:
+    """The CLAIM of every module in a package of claims, A2 before A10."""
+    names = [m.name for m in pkgutil.iter_modules(list(folders))]
+    found: list[Claim] = [importlib.import_module(f"{package}.{name}").CLAIM for name in names]
+    return tuple(sorted(found, key=lambda claim: (len(claim.id), claim.id)))
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,11 @@ class Loop:
         if e.average:
             mean = e.average.output(self.average, self.lanes.flat)
             numbers |= {f"average/{k}": v for k, v in self._evaluate(self.lanes.view(mean)).items()}
+        point = s.recorded + 1 if s.step else 0
+        last = self._amount() >= self.budget.amount or self._all_diverged()
         for name, probe in e.probes.items():
+            if not probe.due(point, last):
+                continue
             following = self.following.get(name, {})
             numbers |= probe.measure(self.task, self.lanes.params, following, self.lanes.count)
         columns = {k: v.tolist() for k, v in numbers.items()}

@@ -149,8 +149,11 @@ def _page(
     for v in verdicts:
         parts += ["", f"## {v.claim}", "", *[f"- {remark}" for remark in v.remarks]]
         parts += ["", f"Arms (deciding choice: {v.deciding}):", "", _markdown(v.arms)]
-    if verdicts and verdicts[0].cells:
-        parts += ["", "## Cells of the main arm", "", _markdown(verdicts[0].cells)]
+    shown: list[Sequence[Mapping[str, Any]]] = []
+    for v in verdicts:
+        if v.cells and v.cells not in shown:  # two claims may look at the same ones
+            shown.append(v.cells)
+            parts += ["", f"## Cells of the main arm, {v.claim}", "", _markdown(v.cells)]
     commit, libraries = origin["commit"], ", ".join(f"{k} {w}" for k, w in origin["libraries"].items())
     parts += ["", f"Commit {commit}; {origin['processor']}, {origin['threads']} threads; {libraries}.", ""]
     return "\n".join(parts)

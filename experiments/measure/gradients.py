@@ -86,10 +86,7 @@ def _like(flat: Tensor, params: Params) -> Params:
 def _count(task: Task, batch: Batch | None) -> int:
     """Number of examples."""
     if batch is not None:
-        sizes = {v.shape[0] if v.dim() else 0 for v in batch.values()}
-        if len(sizes) != 1:
-            raise SettingError("the tensors of a batch need one leading axis, of the examples, and one length")
-        return sizes.pop()
+        return task.count(batch)
     if task.size is None:
         raise SettingError("this task is an endless stream: give a batch")
     return task.size
@@ -103,7 +100,7 @@ def _parts(task: Task, params: Params, batch: Batch | None, at_once: int) -> Ite
         if batch is None:
             yield task.batch(torch.arange(i, j, device=device)), j - i
         else:
-            yield {k: v[i:j] for k, v in batch.items()}, j - i
+            yield task.part(batch, i, j), j - i
 
 
 def _mean_gradient(task: Task, params: Params, batch: Batch | None) -> Tensor:
@@ -154,6 +151,9 @@ def _refuse_mixed(off: Tensor, variances: Tensor, mean: Tensor, eps: float) -> N
 def _example_gradients(task: Task, params: Params, batch: Batch) -> Tensor:
     """The gradients of the examples of a batch, (B, D)."""
     fixed = {name: p.detach() for name, p in params.items()}
+    known = task.example_gradients(fixed, batch)
+    if known is not None:
+        return known
 
     def loss(at: Params, example: Batch) -> Tensor:
         return task.losses(at, {k: v.unsqueeze(0) for k, v in example.items()}).sum()

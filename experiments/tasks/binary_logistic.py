@@ -47,6 +47,8 @@ class BinaryLogistic(LinearTask):
     def curvature_bound(self) -> tuple[Any, float, float]:
         """Rows X (csr_array), c and l2: every Hessian is at most `c X'X/n + l2 I`, with equality at w = 0."""
         rows, _ = self.arrays()
+        if self.rotated:
+            return sparse.csr_array(self.turned(rows)), 0.25, self.l2
         # a row times -1 changes no product; taken as it was, so that inputs without signs are seen to be so
         negative = np.asarray(rows.min(axis=1).toarray()).ravel() < 0
         signs = np.where(negative, -1.0, 1.0)

@@ -17,6 +17,7 @@ from optim.settings import SettingError, setting
 _LARGEST = 500_000_000  # entries held as a dense matrix: 4 GB in float64
 _WIDE = 10_000_000  # entries from which on a matrix may be worth keeping sparse,
 _THIN = 0.02  # if no larger share of them is non-zero
+_MOST_TURNED = 5000  # columns of a rotation
 
 
 @dataclass(kw_only=True)
@@ -32,6 +33,7 @@ class LinearTask(Task):
     l2: float = setting(0.0, minimum=0.0, doc="strength of the (l2/2) ||w||^2 term")
     scale: str = setting("none", choices=("none", "range"), doc='"range" maps every column to [-1, 1]')
     intercept: bool = setting(False, doc="append a column of ones (it takes part in the l2 term)")
+    rotated: bool = setting(False, doc="turn the rows by one random rotation: the same problem without its axes")
     storage: str = setting(
         "auto",
         choices=("auto", "dense", "sparse"),
@@ -83,13 +85,27 @@ class LinearTask(Task):
             inputs = sparse.csr_array(sparse.hstack([inputs, sparse.csr_array(np.ones((inputs.shape[0], 1)))]))
         return self._arrays(found, inputs)
 
+    def turned(self, rows: Any) -> Any:
+        """The rows after the rotation, if there is one: a dense matrix (n, columns) then, whatever it was before."""
+        if not self.rotated:
+            return rows
+        self._require_room("this set", rows.shape)
+        columns = rows.shape[1]
+        if columns > _MOST_TURNED:
+            raise SettingError(f"task.rotated=true is for at most {_MOST_TURNED:,} columns, and there are {columns:,}")
+        source = np.random.default_rng([*b"rotation", columns])
+        q, r = np.linalg.qr(source.standard_normal((columns, columns)))
+        return rows.toarray() @ (q * np.sign(np.diagonal(r)))  # with these signs it is uniform over rotations
+
     def load(self, device: torch.device, dtype: torch.dtype) -> None:
         rows, targets = self.arrays()
-        if self._is_sparse(rows):
-            self._rows = SparseRows(rows, device, dtype)
-        else:
+        rows = self.turned(rows)
+        if isinstance(rows, np.ndarray) or not self._is_sparse(rows):
             self._require_room("this set", rows.shape)
-            self._rows = DenseRows(torch.from_numpy(rows.toarray()).to(device=device, dtype=dtype))
+            dense = rows if isinstance(rows, np.ndarray) else rows.toarray()
+            self._rows = DenseRows(torch.from_numpy(dense).to(device=device, dtype=dtype))
+        else:
+            self._rows = SparseRows(rows, device, dtype)
         self._targets = None if targets is None else torch.from_numpy(targets).to(device)
 
     def release(self) -> None:
@@ -131,8 +147,8 @@ class LinearTask(Task):
         return {"weight": torch.zeros(shape, device=self.last_prepared[0], dtype=self.last_prepared[1])}
 
     def objective(self) -> dict[str, Any]:
-        """What decides the objective, and with it the optimum: every setting but how the inputs are stored."""
-        own = {name: getattr(self, name) for name in settings.names(self) if name != "storage"}
+        """What decides the optimum: every setting but how the inputs are stored and turned."""
+        own = {name: getattr(self, name) for name in settings.names(self) if name not in ("storage", "rotated")}
         return {**own, **self.content()}
 
     def batch(self, draws: Tensor | None) -> Batch:
@@ -172,7 +188,9 @@ class LinearTask(Task):
         return losses, {"weight": grad.view_as(weight)}
 
     def touched_gradient(self, touched: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        losses, grad = self._gradient(touched.reshape(len(touched), self.outputs or 1, -1), batch)
+        losses, grad = self._gradient(
+            touched.reshape(len(touched), self.outputs or 1, touched.shape[1] // (self.outputs or 1)), batch
+        )
         return losses, grad.reshape(touched.shape)
 
     def _gradient(self, weight: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -198,6 +216,22 @@ class LinearTask(Task):
         loss = total / self.size + 0.5 * self.l2 * (flat.double() ** 2).sum(dim=(1, 2))
         metrics = {"loss": loss, "accuracy": right / self.size}
         return metrics if lanes is not None else {k: v[0] for k, v in metrics.items()}
+
+    def count(self, batch: Batch) -> int:
+        return self.rows.count(batch)
+
+    def part(self, batch: Batch, start: int, stop: int) -> Batch:
+        part = self.rows.part(batch, start, stop)
+        return {**part, "targets": batch["targets"][start:stop]} if "targets" in batch else part
+
+    def example_gradients(self, params: Params, batch: Batch) -> Tensor:
+        weight = params["weight"]
+        flat, columns = weight.reshape(1, self.outputs or 1, -1), self.rows.support(batch)
+        outputs = self.rows.outputs(flat if columns is None else flat.index_select(2, columns), batch)
+        _, slopes = self._losses(outputs, batch.get("targets"), slopes=True)
+        assert slopes is not None
+        each = slopes[0].T[:, :, None] * self.rows.dense(batch).to(weight.dtype)[:, None, :]  # (B, K, columns)
+        return each.reshape(len(each), -1) + self.l2 * weight.reshape(-1)
 
     def gradient_moments(self, params: Params) -> tuple[Params, Params]:
         weight = params["weight"]

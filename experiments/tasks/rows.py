@@ -49,6 +49,15 @@ class Rows(Protocol):
     def squared(self) -> "Rows":
         """The rows with every entry squared."""
 
+    def count(self, batch: Batch) -> int:
+        """Number of rows of a batch for one seed."""
+
+    def part(self, batch: Batch, start: int, stop: int) -> Batch:
+        """The rows [start, stop) of a batch for one seed."""
+
+    def dense(self, batch: Batch) -> Tensor:
+        """The rows of a batch for one seed with all their columns, (B, columns)."""
+
 
 class DenseRows:
     """Rows as one matrix (n, columns)."""
@@ -95,6 +104,15 @@ class DenseRows:
 
     def squared(self) -> "DenseRows":
         return DenseRows(self.matrix * self.matrix)
+
+    def count(self, batch: Batch) -> int:
+        return len(batch["rows"])
+
+    def part(self, batch: Batch, start: int, stop: int) -> Batch:
+        return {"rows": batch["rows"][start:stop]}
+
+    def dense(self, batch: Batch) -> Tensor:
+        return batch["rows"]
 
 
 class SparseRows:
@@ -146,32 +164,42 @@ class SparseRows:
         return {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
 
     def of_seed(self, batch: Batch, group: int) -> Batch:
-        groups = batch["groups"].shape[0]
-        size, width = (len(batch["starts"]) - 1) // groups, len(batch["support"])
-        starts = batch["starts"][group * size : (group + 1) * size + 1]
+        size = self.count(batch) // batch["groups"].shape[0]
+        return self.part(batch, group * size, (group + 1) * size)
+
+    def count(self, batch: Batch) -> int:
+        return len(batch["starts"]) - 1
+
+    def part(self, batch: Batch, start: int, stop: int) -> Batch:
+        starts = batch["starts"][start : stop + 1]
         entries = slice(int(starts[0]), int(starts[-1]))
-        columns = batch["support"][(batch["columns"][entries] - group * width).long()]
-        part = sparse.csr_array(
-            (batch["values"][entries].cpu().numpy(), columns.cpu().numpy(), (starts - starts[0]).cpu().numpy()),
-            shape=(size, self.columns),
-        )
-        return self._batch(part, 1)
+        columns = batch["support"][batch["columns"][entries].long() % max(1, len(batch["support"]))]
+        arrays = batch["values"][entries], columns, starts - starts[0]
+        shape = (len(starts) - 1, self.columns)
+        return self._batch(sparse.csr_array(tuple(t.cpu().numpy() for t in arrays), shape=shape), 1)
+
+    def dense(self, batch: Batch) -> Tensor:
+        rows = torch.repeat_interleave(batch["starts"].diff().long())
+        made = batch["values"].new_zeros(self.count(batch), self.columns)
+        made[rows, batch["support"][batch["columns"].long()]] = batch["values"]
+        return made
 
     def support(self, batch: Batch) -> Tensor | None:
         return batch["support"]
 
     def outputs(self, weight: Tensor, batch: Batch) -> Tensor:
         groups, (lanes, outputs, columns) = batch["groups"].shape[0], weight.shape
-        size = (len(batch["starts"]) - 1) // groups
-        side = weight.reshape(groups, -1, columns).transpose(1, 2).reshape(groups * columns, -1)
+        size, each = self.count(batch) // groups, lanes * outputs // groups
+        side = weight.reshape(groups, each, columns).transpose(1, 2).reshape(groups * columns, each)
         found = _product(batch, "starts", "columns", "values", side)  # (S B, G K)
-        return found.view(groups, size, -1).transpose(1, 2).reshape(lanes, outputs, size)
+        return found.view(groups, size, each).transpose(1, 2).reshape(lanes, outputs, size)
 
     def pull(self, slopes: Tensor, batch: Batch) -> Tensor:
         groups, (lanes, outputs, size) = batch["groups"].shape[0], slopes.shape
-        side = slopes.reshape(groups, -1, size).transpose(1, 2).reshape(groups * size, -1)
+        columns, each = len(batch["support"]), lanes * outputs // groups
+        side = slopes.reshape(groups, each, size).transpose(1, 2).reshape(groups * size, each)
         found = _product(batch, "turned_starts", "turned_rows", "turned_values", side)  # (S s, G K)
-        return found.view(groups, len(batch["support"]), -1).transpose(1, 2).reshape(lanes, outputs, -1)
+        return found.view(groups, columns, each).transpose(1, 2).reshape(lanes, outputs, columns)
 
     def single(self, weight: Tensor, batch: Batch) -> Tensor:
         lengths = batch["starts"].diff()

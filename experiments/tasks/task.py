@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from optim.settings import SettingError
+
 Params = dict[str, Tensor]
 Batch = dict[str, Tensor]
 Strategy = Literal["analytic", "batched", "vmapped", "sequential"]
@@ -74,6 +76,17 @@ class Task:
         """The part of a batch for a group of seeds that belongs to one of them."""
         return {name: tensor[group] for name, tensor in batch.items()}
 
+    def count(self, batch: Batch) -> int:
+        """Number of examples of a batch for one seed."""
+        sizes = {tensor.shape[0] if tensor.dim() else 0 for tensor in batch.values()}
+        if len(sizes) != 1:
+            raise SettingError("the tensors of a batch need one leading axis, of the examples, and one length")
+        return sizes.pop()
+
+    def part(self, batch: Batch, start: int, stop: int) -> Batch:
+        """The examples [start, stop) of a batch for one seed."""
+        return {name: tensor[start:stop] for name, tensor in batch.items()}
+
     def losses(self, params: Params, batch: Batch) -> Tensor:
         """One loss per example, (B,). The objective is their mean over all examples."""
         raise NotImplementedError
@@ -121,6 +134,10 @@ class Task:
     def touched_gradient(self, touched: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """As `lane_gradient`, for the parameters of the support, (lanes, s), and their gradient, (lanes, s)."""
         raise NotImplementedError
+
+    def example_gradients(self, params: Params, batch: Batch) -> Tensor | None:
+        """The gradients of the examples of a batch, flat, (B, D), where a formula is known."""
+        return None
 
     def gradient_moments(self, params: Params) -> tuple[Params, Params] | None:
         """Mean and variance (divided by n), coordinate by coordinate, of the examples' gradients, where a formula is

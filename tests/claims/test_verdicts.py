@@ -13,7 +13,8 @@ import pytest
 
 from experiments import claims, pages
 from experiments.claims import Claim, Verdict, compare, deciding_choice, judge
-from experiments.papers.adagrad_anisotropic.claims import CLAIMS, STUDY
+from experiments.papers.adagrad_anisotropic.claims import CLAIMS
+from experiments.papers.adagrad_anisotropic.ratios import STUDY
 from experiments.protocol import Outcome
 from experiments.statistics import Answer
 

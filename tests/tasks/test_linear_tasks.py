@@ -10,7 +10,7 @@ from sklearn.datasets import dump_svmlight_file
 from sklearn.linear_model import LogisticRegression as InSklearn
 
 from data import cache
-from experiments import api
+from experiments import api, measure
 from experiments.gradients import STRATEGIES
 from experiments.tasks import optima, rows
 from experiments.tasks.linear import LinearTask
@@ -257,3 +257,62 @@ def test_news20_is_kept_sparse():
     assert isinstance(task.rows, rows.SparseRows)
     assert (task.size, task.init()["weight"].shape[0]) == (15935, 62061)
     assert task.describe()["storage"] == "sparse"
+
+
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+def test_statistics_of_a_batch_are_those_of_its_examples(problem, storage):
+    path, _, labels = problem
+    task = ready(path, labels, storage=storage, l2=0.2)
+    weight = draw(task, 1)["weight"][0]
+    draws = torch.tensor([3, 4, 4, 9, 17, 30, 31])
+    alone = [task.batch(draws[i : i + 1]) for i in range(7)]
+    each = torch.stack([
+        torch.func.grad(lambda w, own=own: task.losses({"weight": w}, own).sum())(weight).reshape(-1) for own in alone
+    ])  # fmt: skip
+    torch.testing.assert_close(task.example_gradients({"weight": weight}, task.batch(draws)), each, rtol=1e-11, atol=0)
+    found = measure.gradient_statistics(
+        task, {"weight": weight}, task.batch(draws), ["variance_trace", "inner_product_variance"]
+    )
+    torch.testing.assert_close(found["variance_trace"], each.var(dim=0).sum(), rtol=1e-10, atol=0)
+    torch.testing.assert_close(found["inner_product_variance"], (each @ each.mean(dim=0)).var(), rtol=1e-10, atol=0)
+    noise = measure.gradient_noise(task, {"weight": weight}, task.batch(draws))["weight"].reshape(-1)
+    torch.testing.assert_close(noise, each.std(dim=0, correction=0), rtol=1e-9, atol=1e-15)
+    part = task.losses({"weight": weight}, task.part(task.batch(draws), 2, 5))
+    torch.testing.assert_close(part, task.losses({"weight": weight}, task.batch(draws[2:5])))
+
+
+def test_a_batch_of_empty_rows(problem):
+    path, _, labels = problem
+    task = ready(path, labels, storage="sparse")
+    params = draw(task, 2)
+    losses, grads = task.lane_gradient(params, task.batch(torch.tensor([3, 17, 3])))
+    expected = np.log(max(2, len(np.unique(labels))))
+    np.testing.assert_allclose(losses, expected, rtol=1e-15)
+    assert (grads["weight"] == 0).all()
+    assert task.support(task.batch(torch.tensor([3, 17]))).numel() == 0
+
+
+def test_a_rotation_changes_the_axes_and_nothing_else(problem, tmp_path):
+    path, _, labels = problem
+    plain, turned = (ready(path, labels, rotated=rotated, l2=0.1, intercept=True) for rotated in (False, True))
+    one, other = plain.batch(None)["rows"], turned.batch(None)["rows"]
+    torch.testing.assert_close(other @ other.T, one @ one.T, rtol=1e-10, atol=1e-12)
+    assert float((other.abs() > 1e-9).double().mean()) > 0.9  # no zeros are left, but for empty rows
+    assert turned.optimum == plain.optimum
+    name = "logistic/libsvm" if len(np.unique(labels)) == 2 else "multiclass/libsvm"
+    words = [f"task={name}", f"task.path={path}", "task.features=40", "budget.steps=20", "dtype=float64"]
+    ends = {}
+    for optimizer in ("sgd", "adagrad"):
+        for rotated in ("false", "true"):
+            (run,) = api.run([*words, f"optimizer={optimizer}", "optimizer.lr=0.3", f"task.rotated={rotated}",
+                              f"store={tmp_path}"])  # fmt: skip
+            ends[optimizer, rotated] = run.metrics["loss"]
+    assert ends["sgd", "true"] == pytest.approx(ends["sgd", "false"], rel=1e-10)
+    assert abs(ends["adagrad", "true"] - ends["adagrad", "false"]) > 1e-3
+    if len(np.unique(labels)) == 2:
+        bound, factor, l2 = turned.curvature_bound()
+        hessian = torch.func.hessian(lambda w: turned.losses({"weight": w}, {"rows": other}).mean())
+        expected = hessian(turned.init()["weight"])
+        np.testing.assert_allclose(factor * (bound.T @ bound).toarray() / 60 + l2 * np.eye(41), expected, atol=1e-12)
+    with pytest.raises(SettingError, match="for at most 5,000 columns"):
+        MulticlassLogistic(path=path, features=6000, rotated=True).prepare(CPU, torch.float64)
