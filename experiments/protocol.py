@@ -4,7 +4,8 @@ For each cell (a task, a method, a batch size ...) every learning rate of a grid
 with the lowest mean of the final metric is picked, a rate that diverged on any seed counting as infinitely bad; while
 the pick is at an edge of the grid, the grid is extended there; the pick is then run on fresh seeds, and only those are
 reported.
-Several readouts of the same runs (the last and the averaged iterate) are tuned separately.
+Several readouts of the same runs (the last and the averaged iterate) are tuned separately. A study may score runs by
+something else than a final metric: by `complete` adding it to what it returns.
 """
 
 import math
@@ -30,24 +31,32 @@ class Cell:
     """What is tuned on its own.
 
     labels: what the tables show. words: overrides that describe it, all but learning rate, seed and record. grid: the
-    learning rates to begin with, in increasing order. readouts: metric by name of the readout.
+    learning rates to begin with, in increasing order. readouts: metric by name of the readout. factor: ratio of
+    neighbouring rates, if it is not the protocol's. otherwise: by readout, the metric that decides where the mean is
+    infinite for every rate (a target that none of them reaches).
     """
 
     labels: dict[str, Any]
     words: tuple[str, ...]
     grid: tuple[float, ...]
     readouts: dict[str, str]
+    factor: float | None = None
+    otherwise: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Seeds and grids. extend_by: rates added beyond an edge at a time; extensions: how often at most."""
+    """Seeds and grids. extend_by: rates added beyond an edge at a time; extensions: how often at most.
+
+    tuning_record: when runs on tuning seeds are looked at; a readout of whole curves needs more than their ends.
+    """
 
     tuning_seeds: tuple[int, ...]
     fresh_seeds: tuple[int, ...]
     factor: float
     extend_by: int = 3
     extensions: int = 12
+    tuning_record: str = "ends"
 
     def __post_init__(self) -> None:
         for name, seeds in (("tuning_seeds", self.tuning_seeds), ("seeds", self.fresh_seeds)):
@@ -107,7 +116,7 @@ class _Tuning:
     def __init__(self, cell: Cell, protocol: Protocol) -> None:
         self.cell, self.grid, self.seeds = cell, sorted(cell.grid), protocol.tuning_seeds
         self.measured = config.request(list(cell.words)).runs[0].experiment
-        self.tuning = replace(self.measured, record="ends")
+        self.tuning = replace(self.measured, record=protocol.tuning_record)
         self.finals: Finals = {}
         self.picks: dict[str, float] = {}  # by readout, for the finals that there are
 
@@ -120,11 +129,17 @@ class _Tuning:
 
     def score(self, lr: float, readout: str) -> float:
         """Mean of the final metric over the tuning seeds."""
-        values = [self.value(_run(self.tuning, seed, lr), readout, self.finals) for seed in self.seeds]
+        return self._mean(lr, readout, self.cell.readouts[readout])
+
+    def _mean(self, lr: float, readout: str, metric: str) -> float:
+        values = [self._read(_run(self.tuning, seed, lr), readout, metric, self.finals) for seed in self.seeds]
         return math.fsum(values) / len(values)
 
     def value(self, run: Run, readout: str, finals: Finals) -> float:
-        last, metric = finals[run.id], self.cell.readouts[readout]
+        return self._read(run, readout, self.cell.readouts[readout], finals)
+
+    def _read(self, run: Run, readout: str, metric: str, finals: Finals) -> float:
+        last = finals[run.id]
         if last and metric not in last:
             raise SettingError(f"the runs have no metric '{metric}' (readout '{readout}'): {nearest(metric, last)}")
         found = last.get(metric)
@@ -132,7 +147,10 @@ class _Tuning:
 
     def best(self, readout: str) -> float:
         """The rate with the lowest mean; of equal ones the smallest."""
-        return min(self.grid, key=lambda lr: (self.score(lr, readout), lr))
+        scores = {lr: self.score(lr, readout) for lr in self.grid}
+        if readout in self.cell.otherwise and all(map(math.isinf, scores.values())):
+            scores = {lr: self._mean(lr, readout, self.cell.otherwise[readout]) for lr in self.grid}
+        return min(self.grid, key=lambda lr: (scores[lr], lr))
 
     def at_edge(self, readout: str) -> bool:
         return self.picks[readout] in (self.grid[0], self.grid[-1])
@@ -141,9 +159,9 @@ class _Tuning:
         """Widen the grid where a pick is at its edge; False if none is."""
         low, high = self.grid[0], self.grid[-1]
         picks = set(self.picks.values())
-        steps = range(1, protocol.extend_by + 1)
-        added = [low / protocol.factor**k for k in steps] if low in picks else []
-        added += [high * protocol.factor**k for k in steps] if high in picks else []
+        steps, factor = range(1, protocol.extend_by + 1), self.cell.factor or protocol.factor
+        added = [low / factor**k for k in steps] if low in picks else []
+        added += [high * factor**k for k in steps] if high in picks else []
         self.grid = sorted([*self.grid, *added])
         return bool(added)
 

@@ -116,6 +116,22 @@ def all_of(answers: Sequence[Answer]) -> Answer:
     return "inconclusive" if "inconclusive" in tested else "holds"
 
 
+def expected_best(values: Sequence[float], tried: int) -> float:
+    """Median of the lowest of `tried` values drawn without replacement from the given ones, infinite ones included.
+
+    What a search of so many trials finds, as in Dodge et al. (2019, arXiv 1909.03004), with the median in place of the
+    mean because values may be infinite.
+    """
+    if not 1 <= tried <= len(values):
+        raise ValueError(f"tried must be from 1 to the {len(values)} values, not {tried}")
+    total, below = math.comb(len(values), tried), 0
+    for rank, value in enumerate(sorted(values)):
+        below += math.comb(len(values) - 1 - rank, tried - 1)  # draws whose lowest value is this one
+        if 2 * below >= total:
+            return float(value)
+    raise AssertionError("all draws have been counted")
+
+
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
     """Spearman's rank correlation; NaN if either is constant or there are fewer than three points."""
     if len(x) < 3 or len(set(x)) == 1 or len(set(y)) == 1 or any(math.isnan(v) for v in (*x, *y)):

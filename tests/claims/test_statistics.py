@@ -1,5 +1,6 @@
 """Intervals, ranks and decisions against scipy.stats, exact binomial sums and cases made by hand."""
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -15,6 +16,7 @@ from experiments.statistics import (
     decide,
     decide_share,
     exp_interval,
+    expected_best,
     mean_interval,
     median_interval,
     paired_ratio,
@@ -255,3 +257,13 @@ def test_a_share_of_nothing() -> None:
 def test_one_answer_from_several(answers: list[Answer], answer: Answer) -> None:
     assert all_of(answers) == answer
     assert all_of(answers[::-1]) == answer
+
+
+@pytest.mark.parametrize("tried", [1, 2, 3, 5, 6])
+def test_the_best_of_a_few_is_the_median_over_all_draws(tried: int) -> None:
+    values = [3.0, 1.0, np.inf, 2.0, 5.0, 4.0]
+    lowest = sorted(min(draw) for draw in itertools.combinations(values, tried))
+    assert expected_best(values, tried) == lowest[(len(lowest) - 1) // 2]
+    for wrong in (0, 7):
+        with pytest.raises(ValueError, match="tried must be from 1 to the 6 values"):
+            expected_best(values, wrong)
