@@ -73,7 +73,7 @@ def component(group: str, node: Any, name: str | None = None) -> Any:
     values = dict(node)
     target = values.pop("_target_", None)
     if not isinstance(target, str):
-        raise SettingError(f"{group} has no _target_: choose one of {settings.listed(choices(group))} ({group}=...)")
+        raise SettingError(f"no {group} is chosen: give {group}=... with one of {settings.listed(choices(group))}")
     if group == "optimizer" and target.rpartition(".")[0] in ALLOWED:
         values, target = {**values, "path": target}, f"{TorchOptimizer.__module__}.{TorchOptimizer.__name__}"
     cls = component_class(group, target)

@@ -112,7 +112,8 @@ def composed(words: list[str]) -> tuple[DictConfig, Mapping[str, str]]:
         for value in OverridesParser.create().parse_overrides(values):
             if value.is_sweep_override():
                 raise SettingError(
-                    f"'{value.input_line}' gives several values: sweep over them with -m, or quote the text"
+                    f"'{str(value.input_line).lstrip('+')}' gives several values: sweep over them with -m, give a list "
+                    "such as [0,1,2] where one is meant, or quote the text"
                 )
             content = value.value()
             OmegaConf.update(config, value.key_or_group, content, merge=isinstance(content, dict), force_add=True)

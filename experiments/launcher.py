@@ -58,11 +58,10 @@ def run(launcher: Launcher, work: Work, jobs: Sequence[Words], runs: Sequence[in
     return [problems[number] for number in sorted(problems)]
 
 
-def only(launchers: Sequence[Launcher | None]) -> Launcher | None:
-    """The launcher of a multirun, which all its jobs must agree on."""
-    if any(launcher != launchers[0] for launcher in launchers):
+def require_one(jobs: Sequence[Words]) -> None:
+    """Raise SettingError unless all jobs of a multirun have the same launcher and settings of it."""
+    if len({tuple(word for word in words if chooses(word)) for words in jobs}) > 1:
         raise SettingError("a multirun has one launcher: give launcher and its settings one value each")
-    return launchers[0] if launchers else None
 
 
 def chooses(word: str) -> bool:

@@ -19,6 +19,17 @@ from experiments.sweeps import Sweep
 from optim.settings import SettingError
 
 
+class NotLogged(SettingError):
+    """The runs are in the store, and a logger could not show them."""
+
+
+def said(problem: SettingError | OSError) -> str:
+    """What went wrong, without numbers of errors."""
+    if isinstance(problem, OSError):
+        return f"{problem.filename} cannot be used ({problem.strerror})" if problem.filename else str(problem)
+    return str(problem)
+
+
 class Log(Protocol):
     """The runs of one job while they are written."""
 
@@ -103,7 +114,7 @@ class LiveSink:
         try:
             yield
         except (SettingError, OSError) as problem:
-            print(f"note: {problem}; the runs go on, and are logged when they have ended", file=sys.stderr)
+            print(f"note: {said(problem)}; the runs go on, and are logged when they have ended", file=sys.stderr)
             self._close()
 
     def _close(self) -> None:

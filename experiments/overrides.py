@@ -35,6 +35,8 @@ def _one(word: str, settings: Sequence[str]) -> str:
             return word
         raise SettingError(f"'{word}' is not an override: write key=value, such as optimizer.lr=0.1")
     sign, key, value = found["sign"] or "", found["key"], found["value"]
+    if key.startswith("wandb."):  # what it is called elsewhere
+        key = "logger." + key.removeprefix("wandb.")
     if value is None and sign != "~":
         raise SettingError(f"'{word}' is not an override: write {key}=value")
     top = key.partition(".")[0].partition("@")[0]

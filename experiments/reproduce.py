@@ -77,8 +77,17 @@ def _logger(words: Sequence[str]) -> Logger | None:
 
 def reproduce(options: Options) -> None:
     """Do it for every paper asked for."""
-    for paper in [options.paper] if options.paper else papers.names():
-        _one(paper, options)
+    if options.paper:
+        return _one(options.paper, options)
+    there = [name for name in papers.names() if (SCALES / name / f"{options.scale}.yaml").exists()]
+    if not there:
+        raise SettingError(f"no paper has the scale '{options.scale}'")
+    for name in papers.names():
+        if name in there:
+            _one(name, options)
+        else:
+            print(f"skipped: {name} has no scale {options.scale}")
+    return None
 
 
 def _one(paper: str, options: Options) -> None:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from data import DataError
 from experiments import components, config, launcher, report, runner, sweeps
+from experiments.logger import NotLogged
 from experiments.overrides import one_sentence
 from experiments.store import Store
 from optim.settings import SettingError
@@ -33,14 +34,21 @@ def _hydra_job(composed: DictConfig) -> None:
         _problems.append(problem)
 
 
-def execute(request: config.Request, store: Store | None = None) -> None:
-    """Carry out one request and print a line for each run (or, with plan=true, what there is to do)."""
+def execute(request: config.Request, store: Store | None = None, label: str = "") -> None:
+    """Carry out one request and print a line for each run (or, with plan=true, what there is to do).
+
+    label: what tells a job of a multirun from the others.
+    """
     store = store or Store(request.store)
     if request.plan:
-        report.print_plan(request.runs, store)
+        report.print_plan(request.runs, store, label)
         return
-    runner.complete(request.runs, store, checkpoint_seconds=request.checkpoint_seconds, logger=request.logger)
-    report.print_runs(request.runs, store)
+    try:
+        runner.complete(request.runs, store, checkpoint_seconds=request.checkpoint_seconds, logger=request.logger)
+    except NotLogged:
+        report.print_runs(request.runs, store, label)
+        raise
+    report.print_runs(request.runs, store, label)
 
 
 def work(words: list[str]) -> Exception | None:
@@ -76,7 +84,9 @@ def guarded(action: Callable[[], Any]) -> int:
 
 def _preflight(overrides: list[str], several: bool) -> list[tuple[list[str], config.Request]]:
     """Check every job of a multirun, so that nothing starts when one of them cannot: their words and what they ask."""
-    jobs = [(job, config.request(job, several=several)) for job in (_jobs(overrides) if several else [overrides])]
+    asked = list(_jobs(overrides)) if several else [overrides]
+    launcher.require_one(asked)
+    jobs = [(job, config.request(job, several=several)) for job in asked]
     for folder, log in {(request.store, request.logger) for _, request in jobs if not request.plan}:
         Store(folder).require_writable()
         if log:
@@ -105,14 +115,16 @@ def _swept(requests: list[config.Request], words: list[str]) -> Iterator[None]:
 def _run_all(jobs: list[tuple[list[str], config.Request]]) -> None:
     """Carry out the jobs, here or by their launcher. Raises the first problem after the last job."""
     stores = {request.store: Store(request.store) for _, request in jobs}
-    chosen = launcher.only([request.launcher for _, request in jobs])
+    chosen = jobs[0][1].launcher
     problems = _launch(chosen, jobs, stores) if chosen and not any(request.plan for _, request in jobs) else []
-    for _, request in jobs:
+    common = set.intersection(*(set(words) for words, _ in jobs))
+    for words, request in jobs:
         store = stores[request.store]
         if problems and len(store.find(run.id for run in request.runs)) < len({run.id for run in request.runs}):
             continue  # it is one of the problems
         try:
-            execute(request, store)  # what a launcher's processes have computed is only printed
+            # what a launcher's processes have computed is only printed
+            execute(request, store, " ".join(word for word in words if word not in common))
         except _EXPECTED as problem:
             problems.append(problem)
     if problems:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from data import DataError
 from experiments import planner, provenance
 from experiments.job import Job
-from experiments.logger import LiveSink, Logger, export
+from experiments.logger import LiveSink, Logger, NotLogged, export, said
 from experiments.loop import Loop
 from experiments.progress import Bar
 from experiments.spec import Run
@@ -31,7 +31,8 @@ def complete(
 ) -> None:
     """Make sure that every run is in the store, finished or diverged, and shown by the logger if there is one.
 
-    Raises SettingError or DataError for what the user can mend, RunFailed after everything else was tried.
+    Raises SettingError or DataError for what the user can mend, RunFailed after everything else was tried, NotLogged
+    if only the logger failed.
     """
     store.require_writable()
     failed: dict[str, str] = {}
@@ -60,14 +61,18 @@ def complete(
             if not progressed:
                 bar.say("waiting for another process that is computing the rest")
                 time.sleep(1.0)
-    if logger:  # what the store had before, or other processes computed
-        export(logger, store, {run.id for run in runs}, quiet)
     if failed:
         reason = next(iter(failed.values()))
         raise RunFailed(
             f"{len(failed)} of {len(runs)} runs failed; the first: {reason} (details: {store.jobs}/*/error.txt)"
         )
     _warn_of_other_code(runs, store)
+    if logger:  # what the store had before, or other processes computed
+        try:
+            export(logger, store, {run.id for run in runs}, quiet)
+        except (SettingError, OSError) as problem:
+            remedy = "the runs are in the store, and `python -m experiments.export` shows them later"
+            raise NotLogged(f"{said(problem)}: {remedy}") from problem
 
 
 def _run(job: Job, claim: Claim, bar: Bar, checkpoint_seconds: float, live: LiveSink | None) -> None:

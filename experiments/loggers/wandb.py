@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from experiments import files, locks, sweeps
 from experiments.loggers import _tables
 from experiments.loggers._runs import JobLog, client, name, one_sentence
+from experiments.spec import hyper_column
 from experiments.store import JobFolder, Store
 from experiments.sweeps import Sweep
 from optim.settings import SettingError, setting
@@ -51,7 +53,9 @@ class WandB:
         """Where the runs are, for who wants to look at them."""
         if self.mode == "online":
             return f"W&B runs: project {self.project} of {self.entity or 'your account'}"
-        return f"W&B runs: {self.place(store)} (`make dashboard` shows them, `wandb sync --yes` publishes them)"
+        viewer, place = Path(sys.executable).with_name("wandb"), self.place(store)
+        publish = f"{viewer} sync --yes {place}/offline-run-*"
+        return f"W&B runs: {place} (`{viewer} leet {place}` shows them, `{publish}` publishes them)"
 
     def require(self, store: Store) -> None:
         """Raise SettingError if nothing can be written, wandb is missing, or mode=online and nobody is logged in."""
@@ -64,14 +68,18 @@ class WandB:
             probe.write_text("")
             probe.unlink()
         except OSError as problem:
-            words = f"the W&B folder {place} cannot be written ({problem.strerror}): choose another logger.folder"
+            words = (
+                f"the W&B folder {place} cannot be written ({problem.strerror}): choose another folder (logger.folder=)"
+            )
             raise SettingError(words) from None
         if self.mode == "online":
             self._require_account()
 
     def _require_account(self) -> None:
         package = client()
-        remedy = "log in with `wandb login`, or use logger.mode=offline and publish later with `wandb sync`"
+        remedy = (
+            "log in with `wandb login`, or use mode=offline (logger.mode=offline) and publish later with `wandb sync`"
+        )
         with one_sentence(remedy):
             package.setup(package.Settings(mode="online", silent=True))
             logged_in = package.login(prompt=False, verify=True)
@@ -90,7 +98,7 @@ class WandB:
         notes = f"commit {origin['commit']}, code {origin['code']}"
         for lane, run in enumerate(about["runs"]):
             if run["run"] not in shown and (only is None or run["run"] in only):
-                config = {about["hyper_prefix"] + name: value for name, value in run["hyper"].items()}
+                config = {hyper_column(about["hyper_prefix"], key): value for key, value in run["hyper"].items()}
                 config = {**about["columns"], **config, "seed": run["seed"]}
                 tags = [str(config[key])[:64] for key in ("task", "optimizer", "batch_size")]
                 group = groups.get(run["run"])
@@ -101,6 +109,8 @@ class WandB:
     def begin(self, store: Store, key: str, **about: Any) -> "wandb.Run":
         """A new W&B run in place of what an interrupted attempt left of it."""
         package, place = client(), self.place(store)
+        # The files of tables, which would lie in the user's home: when the runs are synced, they must be there too.
+        os.environ["WANDB_DATA_DIR"] = str(place / "data")
         for remains in place.glob(f"{'offline-' if self.mode == 'offline' else ''}run-*-{key}"):
             shutil.rmtree(remains, ignore_errors=True)
         quiet = package.Settings(

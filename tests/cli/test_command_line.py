@@ -36,7 +36,7 @@ def configurations(table: pd.DataFrame, *columns: str) -> set[tuple[Any, ...]]:
 def test_a_run_of_defaults(command: Command, tmp_path: Path) -> None:
     ended = command(f"store={tmp_path / 'store'}")
     assert (ended.code, ended.err) == (0, "")
-    assert "logistic/breast_cancer, sgd: 1 runs" in ended.out
+    assert "logistic/breast_cancer, sgd: 1 run" in ended.out
     table = api.load_runs(tmp_path / "store")
     defaults = {
         "task": "logistic/breast_cancer",

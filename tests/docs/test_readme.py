@@ -104,7 +104,7 @@ def test_what_the_readme_adds_works(tmp_path: Path) -> None:
 
 def test_the_python_example_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, object] = {}
-    first, second = (b for b in code_blocks("python") if "from experiments import api\n" in b)
+    third, first, second = (b for b in code_blocks("python") if "from experiments import api" in b)
     exec(first.replace("/tmp/anisotropy", str(tmp_path)), names)
     assert len(names["table"]) > 0  # type: ignore[arg-type]
     shown = capsys.readouterr().out
@@ -112,6 +112,11 @@ def test_the_python_example_runs(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "569" in shown
     exec(second.replace("/tmp/anisotropy", str(tmp_path)), names)
     assert len(names["runs"]) == 2  # type: ignore[arg-type]
+    capsys.readouterr()
+    exec(third, names)
+    shown = capsys.readouterr().out
+    assert "Eigenvalue(value=" in shown
+    assert "variance_trace" in shown
 
 
 @pytest.mark.parametrize(("column", "scale"), [(2, "laptop"), (3, "workstation")])

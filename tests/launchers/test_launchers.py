@@ -187,7 +187,7 @@ def test_what_slurm_is_asked_for(start: Start, tmp_path: Path) -> None:
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     code, out, err = start(*words, f"store={tmp_path / 'store'}", PATH=path, OMP_NUM_THREADS="").end()
     assert (code, err) == (0, "")
-    assert out.count("1 runs in") == 2
+    assert out.count("1 run in") == 2
     asked = dict(line[len("#SBATCH --") :].split("=", 1) for line in seen.read_text().splitlines() if "SBATCH" in line)
     wanted = {"partition": "short", "account": "opt", "time": "90", "gpus-per-node": "2", "cpus-per-task": "1"}
     wanted |= {"mem": "8GB", "array": "0-1%2", "job-name": "anisotropy", "nodes": "1"}
@@ -228,7 +228,7 @@ def test_a_login_node_without_gpus_launches_jobs_that_need_them(
         ([*LOCAL, "launcher.partiton=x"], "did you mean 'partition'"),
         (["launcher=submitit", "launcher.executor=slrum"], "did you mean 'slurm'"),
         (["launcher=submitit"], "no sbatch on this machine.*launcher.executor=local"),
-        (["launcher.processes=2"], "launcher has no _target_: choose one of joblib, none, submitit"),
+        (["launcher.processes=2"], "no launcher is chosen: give launcher=... with one of joblib, none, submitit"),
         (["launcher=joblib", "hydra.verbose=true"], "two ways to launch"),
         (["launcher=joblib", "hydra/launcher=joblib"], "two ways to launch"),
     ],
