@@ -29,6 +29,7 @@ PACKAGES = {
 }
 GROUPS = tuple(PACKAGES)
 SEVERAL = ("wrapper", "probe")  # chosen as a list, each under its own name
+_EXAMPLES = {"wrapper": "wrapper.box.upper=2", "probe": "probe.top_eigenvalue.every=4"}
 _OPTIONAL = ("average", "launcher", "logger")  # may be "none"
 
 
@@ -68,10 +69,14 @@ def component(group: str, node: Any, name: str | None = None) -> Any:
 
     Raises SettingError for a target outside the group's own package, an unknown key or a bad value.
     """
+    if not isinstance(node, dict) and name:
+        raise SettingError(f"'{group}.{name}' is no setting: give {group}.<name>.<setting>, such as {_EXAMPLES[group]}")
     if not isinstance(node, dict):
         raise SettingError(f"{group} must be one of {settings.listed(choices(group))} ({group}=...), not {node!r}")
     values = dict(node)
     target = values.pop("_target_", None)
+    if not isinstance(target, str) and name:
+        raise SettingError(f"{group} '{name}' is not chosen: give {group}=[{name}] too")
     if not isinstance(target, str):
         raise SettingError(f"no {group} is chosen: give {group}=... with one of {settings.listed(choices(group))}")
     if group == "optimizer" and target.rpartition(".")[0] in ALLOWED:

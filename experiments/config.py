@@ -198,7 +198,8 @@ def _verify(experiment: Experiment, device: torch.device) -> None:
     experiment.task.prepare(device, getattr(torch, experiment.dtype))
     experiment.batch_size.refuse(experiment.task.size, experiment.sampling == "replacement")
     recording.points(experiment.record, experiment.whole_budget)  # refuses a budget of less than one full batch
-    experiment.schedule.refuse(experiment.whole_budget.axis, experiment.whole_budget.amount)
+    size = experiment.batch_size.constant(experiment.task.size)
+    experiment.schedule.refuse(experiment.whole_budget.axis, experiment.whole_budget.amount, size)
     if experiment.wrappers and isinstance(experiment.optimizer, TorchOptimizer):
         raise SettingError(
             f"wrapper=[{','.join(experiment.wrappers)}] goes around an optimizer of this repository, not around a "

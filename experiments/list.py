@@ -35,10 +35,12 @@ def explained(group: str, name: str) -> Iterator[str]:
     node = OmegaConf.to_container(OmegaConf.load(path)) if path.exists() else {}
     assert isinstance(node, dict)
     target = str(node.get("_target_", f"{components.PACKAGES[group]}.{name}"))
+    prefix = f"{group}.{name}" if group in components.SEVERAL else group
     for field in dataclasses.fields(components.component_class(group, target)):
-        default = node.get(field.name, field.default if field.default is not dataclasses.MISSING else {})
+        made = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+        default = node.get(field.name, made)
         lane = ", lane" if field.metadata.get("lane") else ""
-        yield f"{group}.{field.name}={default}  ({field.metadata['doc']}{lane})"
+        yield f"{prefix}.{field.name}={default}  ({field.metadata['doc']}{lane})"
 
 
 def main(words: list[str] | None = None) -> int:

@@ -78,6 +78,8 @@ def _check_choices(group: str, value: str) -> None:
         chosen = override.value()
         names = [str(v) for v in chosen] if isinstance(chosen, list) else [str(chosen)]
     valid = components.choices(group)
+    if group in components.SEVERAL and not override.is_sweep_override() and len(set(names)) < len(names):
+        raise SettingError(f"{group}={value} names one of them twice")
     for name in names:
         name = name.strip("[]'\"") if group not in components.SEVERAL else name
         if group == "optimizer" and components.is_torch_class(name):

@@ -88,9 +88,9 @@ def _preflight(overrides: list[str], several: bool) -> list[tuple[list[str], con
     launcher.require_one(asked)
     jobs = [(job, config.request(job, several=several)) for job in asked]
     for folder, log in {(request.store, request.logger) for _, request in jobs if not request.plan}:
-        Store(folder).require_writable()
-        if log:
+        if log:  # first: the store is made by what follows
             log.require(Store(folder))
+        Store(folder).require_writable()
     return jobs
 
 

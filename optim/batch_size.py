@@ -51,6 +51,10 @@ class BatchSizeRule:
         """The size of the next batch, the new state, and a note for the record (or None)."""
         raise NotImplementedError
 
+    def constant(self, data_size: int | None) -> int | None:
+        """The size of every batch, if it is the same throughout."""
+        return None
+
     def refuse(self, data_size: int | None, replacement: bool) -> None:
         """Raise SettingError if the rule cannot work on a data set of this size."""
 

@@ -1,5 +1,6 @@
 """The contract of a schedule: a factor on the learning rate, as a function of progress."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -56,16 +57,25 @@ class Schedule:
         """What the schedule is counted in when the budget is in `axis`."""
         return axis if self.unit is None else self.unit  # type: ignore[return-value]
 
-    def refuse(self, axis: Axis, total: float) -> None:
-        """Raise SettingError if the schedule makes no sense in a budget of `total` steps, examples or seconds."""
+    def refuse(self, axis: Axis, total: float, size: int | None = None) -> None:
+        """Raise SettingError if the schedule makes no sense in a budget of `total` steps, examples or seconds.
+
+        size: of every batch, if it is always the same.
+        """
         unit = self.unit_for(axis)
         if unit == "seconds" and (self.warmup or self.counts):
             raise SettingError(
                 "schedule.unit is not given and the budget is in seconds: say what the schedule is counted in, with "
                 "schedule.unit=steps or schedule.unit=examples"
             )
-        if unit == axis and self.warmup > total:
+        most = total
+        if unit == "steps" and axis == "examples":
+            most = math.ceil(total / (size or 1))  # a step takes an example at least
+        elif unit == "examples" and axis == "steps":
+            most = total * size if size else math.inf
+        if axis != "seconds" and self.warmup > most:
+            which = f"{total:g} {axis}" + (f" ({most:g} {unit})" if most != total else "")
             raise SettingError(
-                f"schedule.warmup={self.warmup} is longer than the budget of {total:g} {axis}: shorten it, or raise "
+                f"schedule.warmup={self.warmup} is longer than the budget of {which}: shorten it, or raise "
                 f"budget.{axis}"
             )

@@ -41,6 +41,8 @@ class LinearTask(Task):
     )
 
     def __post_init__(self) -> None:
+        if self.rotated and self.storage == "sparse":
+            raise SettingError("task.rotated=true makes every entry non-zero: leave task.storage=sparse out")
         self._rows: Rows | None = None
         self._targets: Tensor | None = None
 

@@ -1,13 +1,13 @@
 """Any `torch.nn.Module` with a loss per example."""
 
 import copy
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from experiments.tasks.fingerprint import fingerprint
 from experiments.tasks.task import Batch, Params, Strategy, Task
 from optim.settings import SettingError
 
@@ -30,45 +30,38 @@ class ModuleTask(Task):
 
     def __init__(self, model: nn.Module, loss: Loss, inputs: Inputs, targets: Tensor, name: str) -> None:
         """name: what the task is called in tables. Raises SettingError if there is no loss for each example."""
-        self.name, self._loss = name, loss
+        given = _checked(model, loss, inputs, targets)
+        self.name = name
+        self._digest = fingerprint([model, loss, given, targets])
         self._model = copy.deepcopy(model).cpu()
-        given = {"": inputs} if isinstance(inputs, Tensor) else dict(inputs)
+        self._loss = copy.deepcopy(loss) if isinstance(loss, nn.Module) else loss
         self._inputs = {k: v.detach().cpu() for k, v in given.items()}
         self._targets = targets.detach().cpu()
+        # Looked up once: calls with other values may leave a module that has two names changed.
+        parameters = dict(self._model.named_parameters())
+        self._trained = {k: p.detach().clone() for k, p in parameters.items() if p.requires_grad}
+        frozen = {k: p.detach().clone() for k, p in parameters.items() if not p.requires_grad}
+        self._frozen = {**frozen, **{k: b.detach().clone() for k, b in self._model.named_buffers()}}
         lengths = {len(t) for t in (*self._inputs.values(), self._targets)}
         if len(lengths) != 1 or 0 in lengths:
             raise SettingError(f"inputs and targets must have as many rows, at least one, not {sorted(lengths)}")
-        if not any(p.requires_grad for p in self._model.parameters()):
+        if not self._trained:
             raise SettingError("the module has no parameter that requires a gradient")
         _refuse_what_mixes(self._model)
-        self._digest = self._content()
-        self.prepare(torch.device("cpu"), next(self._model.parameters()).dtype)
+        self.prepare(torch.device("cpu"), next(iter(self._trained.values())).dtype)
         self._try_out()
 
     def content(self) -> dict[str, str]:
         return {"module": self._digest}
 
-    def _content(self) -> str:
-        """Of the module's form, its values, the loss and the data: what decides the numbers of a run."""
-        total = hashlib.sha256(repr(self._model).encode())
-        loss = getattr(self._loss, "__qualname__", repr(self._loss))
-        total.update(f"{type(self._loss).__qualname__} {loss}".encode())
-        tensors = {**dict(self._model.named_parameters()), **dict(self._model.named_buffers()), **self._inputs}
-        for name, tensor in sorted({**tensors, "targets": self._targets}.items()):
-            trained = isinstance(tensor, nn.Parameter) and tensor.requires_grad
-            total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {trained}".encode())
-            total.update(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().data)
-        return total.hexdigest()
-
     def load(self, device: torch.device, dtype: torch.dtype) -> None:
         def placed(tensor: Tensor) -> Tensor:
             return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
 
-        self._model = self._model.to(device)
-        parameters = dict(self._model.named_parameters())
-        self._start = {k: placed(p.detach()) for k, p in parameters.items() if p.requires_grad}
-        fixed = {k: p.detach() for k, p in parameters.items() if not p.requires_grad}
-        self._fixed = {k: placed(t) for k, t in {**fixed, **dict(self._model.named_buffers())}.items()}
+        if isinstance(self._loss, nn.Module):
+            self._loss = self._loss.to(device=device, dtype=dtype)
+        self._start = {k: placed(t) for k, t in self._trained.items()}
+        self._fixed = {k: placed(t) for k, t in self._frozen.items()}
         self.tensors = {f"inputs.{k}": placed(t) for k, t in self._inputs.items()} | {"targets": placed(self._targets)}
 
     def init(self, generator: torch.Generator | None = None) -> Params:
@@ -103,6 +96,17 @@ class ModuleTask(Task):
             )
         if not torch.allclose(together, torch.cat(alone), rtol=1e-3, atol=1e-5, equal_nan=True):
             raise SettingError("an example's loss depends on the others in its batch, or on chance: it must not")
+
+
+def _checked(model: Any, loss: Any, inputs: Any, targets: Any) -> dict[str, Tensor]:
+    """The inputs by keyword, "" for a single one; raises SettingError for arguments of other kinds."""
+    if not isinstance(model, nn.Module) or not callable(loss):
+        raise SettingError("a task is made from a torch.nn.Module and a loss that can be called")
+    given = {"": inputs} if isinstance(inputs, Tensor) else inputs
+    tensors = [*given.values(), targets] if isinstance(given, Mapping) else [None]
+    if not all(isinstance(t, Tensor) and t.dim() for t in tensors):
+        raise SettingError("inputs must be a tensor, or a mapping of tensors by keyword, and targets a tensor")
+    return dict(given)
 
 
 def _refuse_what_mixes(model: nn.Module) -> None:

@@ -16,5 +16,8 @@ class Constant(BatchSizeRule):
     def next(self, state: dict[str, Any], context: Context) -> tuple[int, dict[str, Any], str | None]:
         return self.size, state, None
 
+    def constant(self, data_size: int | None) -> int | None:
+        return self.size
+
     def refuse(self, data_size: int | None, replacement: bool) -> None:
         refuse_larger(self.size, data_size, replacement)

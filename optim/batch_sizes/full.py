@@ -17,6 +17,9 @@ class Full(BatchSizeRule):
         assert context.data_size is not None
         return context.data_size, state, None
 
+    def constant(self, data_size: int | None) -> int | None:
+        return data_size
+
     def refuse(self, data_size: int | None, replacement: bool) -> None:
         if data_size is None:
             raise SettingError("batch_size=full needs a task with finitely many examples, not a stream")

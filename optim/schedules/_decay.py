@@ -27,8 +27,8 @@ class Decay(Schedule):
         """The factor after this share of the decay, in (0, 1]."""
         raise NotImplementedError
 
-    def refuse(self, axis: Axis, total: float) -> None:
-        super().refuse(axis, total)
+    def refuse(self, axis: Axis, total: float, size: int | None = None) -> None:
+        super().refuse(axis, total, size)
         unit = self.unit_for(axis)
         if self.length is None and unit != axis:
             raise SettingError(

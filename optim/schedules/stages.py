@@ -25,7 +25,7 @@ class Stages(Schedule):
     def shape(self, progress: Progress) -> float:
         return float(self.decay ** bisect.bisect_right(self.at, self.position(progress)))
 
-    def refuse(self, axis: Axis, total: float) -> None:
-        super().refuse(axis, total)
+    def refuse(self, axis: Axis, total: float, size: int | None = None) -> None:
+        super().refuse(axis, total, size)
         if not self.at:
             raise SettingError("schedule.at is empty: give the positions of the stages, such as schedule.at=[500,800]")

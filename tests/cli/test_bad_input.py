@@ -538,3 +538,21 @@ def test_the_interface_from_python_raises_the_same_sentences(words: list[str], t
 def test_a_task_that_does_not_exist() -> None:
     with pytest.raises(SettingError, match="did you mean 'logistic/a9a'"):
         api.load_task("logistic/a9b")
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["budget.examples=99", "schedule.warmup=30", "schedule.unit=steps", "batch_size.size=4"], "than the budget"),
+        (["budget.steps=20", "schedule.warmup=100000", "schedule.unit=examples"], "longer than the budget"),
+        (["wrapper=[ball,ball]"], "twice"),
+        (["wrapper=[ball]", "wrapper.ball.radius=-1"], "wrapper.ball.radius must be greater than 0"),
+        (["wrapper=[box]", "wrapper.upper=2"], "wrapper.box.upper"),
+        (["wrapper.box.upper=2"], "wrapper=[box]"),
+        (["probe=[top_eigenvalue]", "probe.every=2"], "probe.top_eigenvalue.every"),
+        (["task.rotated=true", "task.storage=sparse"], "leave task.storage=sparse out"),
+        (["wandb.mode=sideways", "logger=wandb"], "logger.mode"),
+    ],
+)  # fmt: skip
+def test_what_is_new_is_checked_too(refused: Refused, words: list[str], wanted: str) -> None:
+    assert wanted in refused(*words)

@@ -180,3 +180,99 @@ def test_rows_must_match():
 def test_a_task_is_given_once(tmp_path):
     with pytest.raises(SettingError, match="given twice"):
         api.run(["task=logistic/breast_cancer", f"store={tmp_path}"], task=the_task())
+
+
+class Shared(nn.Module):
+    """One layer under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(3, 3)
+        self.second = self.first
+        self.last = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.last(self.second(torch.tanh(self.first(x))))
+
+
+def test_a_layer_with_two_names_is_trained_in_every_type(tmp_path):
+    torch.manual_seed(0)
+    model, inputs, targets = Shared(), torch.randn(20, 3), torch.randint(2, (20,))
+    task = api.task_from_module(model, EACH, inputs, targets)
+    for dtype in (torch.float64, torch.float32, torch.float64):
+        task.prepare(CPU, dtype)
+        assert set(task.init()) == {"first.weight", "first.bias", "last.weight", "last.bias"}
+    words = ["optimizer=sgd", "optimizer.lr=0.5", "batch_size=full", "budget.steps=9", "dtype=float64"]
+    (run,) = api.run([*words, f"store={tmp_path}"], task=task)
+    model, inputs = model.double(), inputs.double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(9):
+        optimizer.zero_grad()
+        EACH(model(inputs), targets).mean().backward()
+        optimizer.step()
+    assert run.metrics["loss"] == pytest.approx(EACH(model(inputs), targets).mean().item(), rel=1e-12)
+
+
+def test_the_tensors_of_a_loss_follow_the_run(tmp_path):
+    weighted = nn.CrossEntropyLoss(reduction="none", weight=torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    task = api.task_from_module(nn.Linear(3, 4), weighted, torch.rand(7, 3), torch.randint(4, (7,)))
+    (run,) = api.run(["optimizer=sgd", "budget.steps=2", "dtype=float64", f"store={tmp_path}"], task=task)
+    assert run.status == "finished"
+    assert weighted.weight.dtype == torch.float32
+
+
+def scaled(factor):
+    return lambda out, y: factor * EACH(out, y)
+
+
+class Scaled(nn.Linear):
+    def __init__(self, factor):
+        super().__init__(3, 4)
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * super().forward(x)
+
+
+def test_what_computes_something_else_has_another_identity():
+    inputs, targets = torch.rand(7, 3), torch.randint(4, (7,))
+    torch.manual_seed(0)
+    model = nn.Linear(3, 4)
+    losses = [
+        EACH,
+        nn.CrossEntropyLoss(reduction="none", label_smoothing=0.5),
+        nn.CrossEntropyLoss(reduction="none", weight=torch.tensor([1.0, 2.0, 1.0, 1.0])),
+        nn.CrossEntropyLoss(reduction="none", weight=torch.tensor([1.0, 3.0, 1.0, 1.0])),
+        lambda out, y: EACH(out, y),
+        lambda out, y: EACH(2 * out, y),
+        scaled(1.0),
+        scaled(2.0),
+    ]
+    found = [api.task_from_module(model, loss, inputs, targets).content()["module"] for loss in losses]
+    again = [
+        api.task_from_module(copy.deepcopy(model), loss, inputs.clone(), targets).content()["module"] for loss in losses
+    ]
+    assert len(set(found)) == len(losses)
+    assert again == found
+    torch.manual_seed(0)
+    one = api.task_from_module(Scaled(1.0), EACH, inputs, targets).content()
+    torch.manual_seed(0)
+    other = api.task_from_module(Scaled(2.0), EACH, inputs, targets).content()
+    torch.manual_seed(0)
+    assert one == api.task_from_module(Scaled(1.0), EACH, inputs, targets).content()
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "targets"),
+    [
+        (lambda x: x, torch.rand(7, 3), torch.zeros(7)),
+        (nn.Linear(3, 4), torch.rand(7, 3).numpy(), torch.zeros(7)),
+        (nn.Linear(3, 4), [torch.rand(7, 3)], torch.zeros(7)),
+        (nn.Linear(3, 4), torch.rand(7, 3), [0] * 7),
+    ],
+    ids=["function", "numpy", "list", "targets"],
+)
+def test_arguments_of_other_kinds_are_refused(model, inputs, targets):
+    with pytest.raises(SettingError, match=r"must be a tensor|is made from"):
+        api.task_from_module(model, EACH, inputs, targets)
