@@ -1,6 +1,7 @@
 """Components by name: what each group of the configuration can be chosen from, and how a node becomes an object."""
 
 import dataclasses
+import functools
 import importlib
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,9 @@ def choices(group: str) -> list[str]:
     return sorted(files | own | ({"none"} if group in _OPTIONAL else set()))
 
 
+@functools.cache
 def register() -> None:
-    """Tell Hydra of every component that has no YAML of its own."""
+    """Tell Hydra of every component that has no YAML of its own; once in a process."""
     store = ConfigStore.instance()
     for group in GROUPS:
         for name in choices(group):
