@@ -27,8 +27,8 @@ class Stepper(Protocol):
     def step_touched(
         self, touched: Tensor, grad: Tensor, where: Tensor, step: int, factor: float, alive: Tensor | None
     ) -> None:
-        """The same where the gradient is zero outside the columns `where` (s,) of the flat parameters, which are
-        `touched`; it and `grad` are (L, s).
+        """The same where the gradient is zero outside the columns `where` (s,) of the flat parameters, of which
+        `touched` is a copy to be changed; it and `grad` are (L, s).
         """
 
     def tensors(self) -> dict[str, Tensor]:
@@ -44,10 +44,15 @@ class Stepper(Protocol):
 class Lanes:
     """Parameters of L lanes: `flat` (L, D), and `params`, views (L, ...) of it by name."""
 
-    def __init__(self, starts: list[Params], repeats: int) -> None:
-        """One start per seed, each repeated for the hyper-parameters: lanes are in seed-major order."""
+    def __init__(self, starts: list[Params], repeats: int, by_coordinate: bool = False) -> None:
+        """One start per seed, each repeated for the hyper-parameters: lanes are in seed-major order.
+
+        `by_coordinate`: the lanes of a coordinate are next to each other in memory, which suits steps that touch a few
+        coordinates only.
+        """
         rows = [torch.cat([p.reshape(-1) for p in start.values()]) for start in starts]
-        self.flat = torch.stack(rows).repeat_interleave(repeats, dim=0).contiguous()
+        flat = torch.stack(rows).repeat_interleave(repeats, dim=0)
+        self.flat = flat.T.contiguous().T if by_coordinate else flat.contiguous()
         self.count = self.flat.shape[0]
         self.shapes = {name: p.shape for name, p in starts[0].items()}
         self.params = self.view(self.flat)
@@ -58,6 +63,14 @@ class Lanes:
         return {
             name: part.view(self.count, *shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
+
+    def take(self, flat: Tensor, where: Tensor) -> Tensor:
+        """The columns `where` (s,) of a flat tensor (L, D): (L, s), in the same order in memory."""
+        return flat.T.index_select(0, where).T
+
+    def put(self, flat: Tensor, where: Tensor, values: Tensor) -> None:
+        """Write values (L, s) to the columns `where` (s,) of a flat tensor (L, D)."""
+        flat.T.index_copy_(0, where, values.T)
 
     def flatten(self, tensors: Params) -> Tensor:
         """Named tensors (L, ...) as one (L, D)."""
@@ -94,13 +107,16 @@ class RuleStepper:
     def step_touched(
         self, touched: Tensor, grad: Tensor, where: Tensor, step: int, factor: float, alive: Tensor | None
     ) -> None:
-        flat, index = self.lanes.flat, where.expand(self.lanes.count, -1)
-        slots = self.state[""]
-        narrow = {name: slot.gather(1, index) if slot.shape == flat.shape else slot for name, slot in slots.items()}
+        flat, slots = self.lanes.flat, self.state[""]
+        whole = {name for name, slot in slots.items() if slot.shape == flat.shape}
+        narrow = {name: self.lanes.take(slot, where) if name in whole else slot for name, slot in slots.items()}
         updates, state = self._update({"": grad}, {"": narrow}, {"": touched}, step, factor)
-        flat.scatter_(1, index, touched + _where(alive, updates[""]))
+        self.lanes.put(flat, where, touched.add_(_where(alive, updates[""])))
         for name, slot in state[""].items():
-            slots[name] = slots[name].scatter_(1, index, slot) if slots[name].shape == flat.shape else slot
+            if name in whole:
+                self.lanes.put(slots[name], where, slot)
+            else:
+                slots[name] = slot
 
     def _update(self, grads: Params, state: State, params: Params, step: int, factor: float) -> tuple[Params, State]:
         return self.rule.update(grads, state, params, self._hyper(factor), step, lanes=self.lanes.count)
@@ -123,7 +139,8 @@ class RuleStepper:
     def load(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         for key, value in tensors.items():
             name, _, slot = key.rpartition("/")
-            self.state[name][slot] = value
+            at_start = self.state[name][slot]  # it knows how its entries are laid out in memory
+            self.state[name][slot] = torch.empty_like(at_start).copy_(value)
 
 
 class TorchStepper:

@@ -77,14 +77,14 @@ class Loop:
         e.batch_size.refuse(self.task.size, e.sampling == "replacement")
         starts = [self.task.init(generator(seed, "initialisation")) for seed in job.seeds]
         starts = [{k: v.to(self.device, dtype) for k, v in start.items()} for start in starts]
-        self.lanes = Lanes(starts, job.lanes // len(job.seeds))
+        few = self.task.batch(torch.arange(min(2, self.task.size or 2), device=self.device))
+        self.lanes = Lanes(starts, job.lanes // len(job.seeds), by_coordinate=self.task.support(few) is not None)
         self.stepper: Stepper = (
             TorchStepper(e.optimizer, self.lanes, job.hypers)
             if isinstance(e.optimizer, TorchOptimizer)
             else RuleStepper(e.rule, self.lanes, job.hypers)
         )
-        few = torch.arange(min(2, self.task.size or 2), device=self.device)
-        self.gradient = STRATEGIES[choose(self.task, self.device.type, job.lanes, self.task.batch(few))]
+        self.gradient = STRATEGIES[choose(self.task, self.device.type, job.lanes, few)]
         self.order = Order(self.task.size, e.sampling, job.seeds, self.device)
         self.budget = e.whole_budget
         self.points = recording.points(e.record, self.budget)
@@ -189,7 +189,7 @@ class Loop:
         where = self.task.support(batch)
         if where is None:
             return None
-        touched = self.lanes.flat.gather(1, where.expand(self.lanes.count, -1))
+        touched = self.lanes.take(self.lanes.flat, where)
         losses, grad = self.task.touched_gradient(touched, batch)
         means = losses.mean(dim=1)
         self._before_update(means)

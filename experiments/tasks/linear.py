@@ -202,7 +202,7 @@ class LinearTask(Task):
             targets = targets.repeat_interleave(len(weight) // len(targets), dim=0)
         losses, slopes = self._losses(self.rows.outputs(weight, batch), targets, slopes=True)
         assert slopes is not None
-        return losses, self.rows.pull(slopes, batch).mul_(1.0 / losses.shape[1])
+        return losses, self.rows.pull(slopes.mul_(1.0 / losses.shape[1]), batch)
 
     def evaluate(self, params: Params, lanes: int | None = None) -> dict[str, Tensor]:
         weight = params["weight"]

@@ -188,18 +188,22 @@ class SparseRows:
         return batch["support"]
 
     def outputs(self, weight: Tensor, batch: Batch) -> Tensor:
-        groups, (lanes, outputs, columns) = batch["groups"].shape[0], weight.shape
-        size, each = self.count(batch) // groups, lanes * outputs // groups
-        side = weight.reshape(groups, each, columns).transpose(1, 2).reshape(groups * columns, each)
-        found = _product(batch, "starts", "columns", "values", side)  # (S B, G K)
-        return found.view(groups, size, each).transpose(1, 2).reshape(lanes, outputs, size)
+        return self._by_group(weight, batch, "starts", "columns", "values")
 
     def pull(self, slopes: Tensor, batch: Batch) -> Tensor:
-        groups, (lanes, outputs, size) = batch["groups"].shape[0], slopes.shape
-        columns, each = len(batch["support"]), lanes * outputs // groups
-        side = slopes.reshape(groups, each, size).transpose(1, 2).reshape(groups * size, each)
-        found = _product(batch, "turned_starts", "turned_rows", "turned_values", side)  # (S s, G K)
-        return found.view(groups, columns, each).transpose(1, 2).reshape(lanes, outputs, columns)
+        return self._by_group(slopes, batch, "turned_starts", "turned_rows", "turned_values")
+
+    def _by_group(self, lanes: Tensor, batch: Batch, starts: str, columns: str, values: str) -> Tensor:
+        """The product of every group's block (p, q) and its share of (L, K, q): (L, K, p).
+
+        Kept with the lanes of an entry next to each other: for one group nothing is copied on the way.
+        """
+        groups, (count, outputs, inner) = batch["groups"].shape[0], lanes.shape
+        each = count // groups
+        side = lanes.view(groups, each, outputs, inner).permute(0, 3, 1, 2).reshape(groups * inner, each * outputs)
+        found = _product(batch, starts, columns, values, side)
+        outer = len(found) // groups
+        return found.view(groups, outer, each, outputs).permute(0, 2, 3, 1).reshape(count, outputs, outer)
 
     def single(self, weight: Tensor, batch: Batch) -> Tensor:
         lengths = batch["starts"].diff()

@@ -36,5 +36,5 @@ class AdaGrad(Rule):
         self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any
     ) -> tuple[Tensor, Tensors]:
         total = torch.addcmul(state["sum"], grad, grad)
-        root = total.sqrt() + c["eps"]
-        return quotient(grad, root, c["eps"]) * c["step_size"], {"sum": total}
+        root = total.sqrt().add_(c["eps"])
+        return quotient(grad, root, c["eps"]).mul_(c["step_size"]), {"sum": total}
