@@ -104,18 +104,21 @@ def line_with_intervals(axis: Any, points: Sequence[tuple[float, Interval, bool]
     axis.plot([x for x, _ in apart], [y for _, y in apart], linestyle="none", **look_of)
 
 
-def plain_log_ticks(axis: Any) -> None:
-    """Numbers such as 0.5, 1, 2 on a logarithmic vertical axis that spans little; called when all is drawn."""
+def plain_log_ticks(axis: Any, along: str = "y") -> None:
+    """Numbers such as 0.5, 1, 2 on a logarithmic axis, "y" or "x"; called when all is drawn."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-    low, high = axis.get_ylim()
-    steps = (1.0, 2.0, 5.0) if high / low > 3 else (1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+    low, high = axis.get_ylim() if along == "y" else axis.get_xlim()
+    marked = axis.yaxis if along == "y" else axis.xaxis
+    steps: tuple[float, ...] = (1.0, 2.0, 5.0) if high / low > 3 else (1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+    if along == "x" and high / low > 100:  # numbers beside each other need more room
+        steps = (1.0,)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [step * 10.0**k for k in decades for step in steps]
-    axis.yaxis.set_major_locator(FixedLocator([t for t in ticks if low <= t <= high]))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-    axis.yaxis.set_minor_locator(NullLocator())
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    marked.set_major_locator(FixedLocator([t for t in ticks if low <= t <= high]))
+    marked.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    marked.set_minor_locator(NullLocator())
+    marked.set_minor_formatter(NullFormatter())
 
 
 def label_lines(axis: Any) -> None:

@@ -1,0 +1,66 @@
+"""AdaGrad's gain over SGD: the logarithm of SGD's gap over AdaGrad's at equal examples, each tuned, cell by cell."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optim.settings import SettingError, is_number
+
+if TYPE_CHECKING:
+    import pandas
+
+RESOLUTION = 1e-12
+"""Gaps below it are set to it: f* is not known any better."""
+
+
+def rates(ends: Sequence[float], factor: float) -> tuple[float, ...]:
+    """The learning rates first, first * factor, ... up to the first one that is at least the last."""
+    grid = [float(ends[0])]
+    while grid[-1] < float(ends[1]):
+        grid.append(grid[-1] * factor)
+    return tuple(grid)
+
+
+def check_methods(methods: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
+    """Raise SettingError unless every method is a list of overrides and has the ends of a grid of learning rates."""
+    if not {"sgd", "adagrad"} <= set(methods):
+        raise SettingError(f"methods must have 'sgd' and 'adagrad', not only {', '.join(methods) or 'none'}")
+    for method, words in methods.items():
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise SettingError(f"methods: '{method}' must be a list of overrides, such as [optimizer=sgd]")
+        ends = grid.get(method)
+        if not (isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends)) and 0 < ends[0] <= ends[1]):
+            raise SettingError(f"grid: '{method}' must have its first and last learning rate, 0 < first <= last")
+
+
+def rivals(methods: Sequence[str]) -> list[str]:
+    """The kinds of SGD among these methods, the main one first."""
+    return [m for m in methods if m.split(",")[0] == "sgd"]
+
+
+def challengers(methods: Sequence[str]) -> list[str]:
+    """The kinds of AdaGrad (by coordinate) among these methods, the main one first."""
+    return [m for m in methods if m.split(",")[0] == "adagrad"]
+
+
+def reported(fresh: "pandas.DataFrame") -> "pandas.DataFrame":
+    """The protocol's table of fresh seeds as a study shows it."""
+    return fresh.drop(columns="run").assign(value=fresh["value"].clip(lower=RESOLUTION))
+
+
+def by_cell(
+    fresh: "pandas.DataFrame", keys: Sequence[str], readout: str, *methods: str
+) -> Iterator[tuple[dict[str, Any], "pandas.DataFrame", bool]]:
+    """For each cell that has all these methods: its keys, the gaps by method (columns) and seed, is any at an edge."""
+    table = fresh[(fresh.readout == readout) & fresh.method.isin(methods)]
+    for values, cell in table.groupby(list(keys), sort=False):
+        wide = cell.pivot(index="seed", columns="method", values="value")
+        if set(methods) <= set(wide.columns):
+            yield dict(zip(keys, values, strict=True)), wide, bool(cell.edge.any())
+
+
+def log_ratio(gaps: "pandas.DataFrame", rival: str, challenger: str) -> list[float]:
+    """The gain, seed by seed."""
+    with np.errstate(invalid="ignore"):  # inf - inf: both diverged
+        return [float(v) for v in np.log(gaps[rival]) - np.log(gaps[challenger])]

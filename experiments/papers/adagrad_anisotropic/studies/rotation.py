@@ -1,0 +1,97 @@
+"""The control: one random rotation of the features. It leaves SGD's law as it is and takes AdaGrad's axes away."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from experiments import config, protocol
+from experiments.papers.adagrad_anisotropic import gains, rotation_figures
+from experiments.protocol import Cell, Protocol
+from experiments.session import Session
+from experiments.sets import examples_in
+from experiments.study import Found
+from optim.settings import SettingError, is_number, setting
+
+if TYPE_CHECKING:
+    from experiments.study import Figures
+
+QUESTION = "What does a random rotation of the features change for each method, tuned again?"
+KEYS = ("set", "l2", "batch_size")
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """What is run; all of it is ours."""
+
+    sets: dict[str, Any] = field(metadata={"doc": "words of a task, by name"})
+    batch_sizes: list[int] = field(metadata={"doc": "examples per step, the main one first"})
+    passes: int = setting(20, minimum=1, doc="examples seen, in passes over the data: the same for every method")
+    l2: list[Any] = field(metadata={"doc": 'strengths of the l2 term; "1/n" for one over the number of examples'})
+    methods: dict[str, Any] = field(metadata={"doc": "overrides by name"})
+    readouts: dict[str, Any] = field(metadata={"doc": "metric by name of the iterate"})
+    grid: dict[str, Any] = field(metadata={"doc": "first and last learning rate to begin with, by method"})
+    factor: float = setting(2.0, above=1.0, doc="ratio of neighbouring learning rates")
+    tuning_seeds: list[int] = field(metadata={"doc": "seeds that learning rates are picked on"})
+    seeds: list[int] = field(metadata={"doc": "fresh seeds that are reported"})
+
+    def __post_init__(self) -> None:
+        gains.check_methods(self.methods, self.grid)
+        for name, words in self.sets.items():
+            if not isinstance(words, list) or not words or not str(words[0]).startswith("task="):
+                raise SettingError(f"sets: '{name}' must be a list of overrides that begins with task=..., not {words}")
+        for l2 in self.l2:
+            if l2 != "1/n" and not (is_number(l2) and l2 >= 0):
+                raise SettingError(f'l2 must hold numbers from 0 or "1/n", not {l2!r}')
+        for name in ("sets", "batch_sizes", "l2", "readouts"):
+            values = getattr(self, name)
+            if not values or len({str(v) for v in values}) < len(values):
+                raise SettingError(f"{name} must name at least one thing, and none twice, not {values}")
+
+
+def measure(settings: Settings, session: Session) -> Found:
+    """Table `gaps`: a row for each cell, method, readout and fresh seed."""
+    at_hand = examples_in(sorted({words[0].removeprefix("task=") for words in settings.sets.values()}))
+    cells = []
+    for name, words in settings.sets.items():
+        if words[0].removeprefix("task=") not in at_hand:
+            continue
+        n = config.request(words).runs[0].experiment.task.size
+        assert n is not None, f"{name} is a stream"
+        for l2 in settings.l2:
+            for size in settings.batch_sizes:
+                cells += [
+                    _cell(settings, name, n, l2, size, rotated, method)
+                    for rotated in (False, True)
+                    for method in settings.methods
+                ]
+    protocol_ = Protocol(tuple(settings.tuning_seeds), tuple(settings.seeds), settings.factor)
+    found = protocol.measure(cells, protocol_, session.complete)
+    return Found({"gaps": gains.reported(found.fresh)}, found.reported)
+
+
+def _cell(settings: Settings, name: str, n: int, l2: Any, size: int, rotated: bool, method: str) -> Cell:
+    words = (
+        *settings.sets[name],
+        f"task.l2={1 / n if l2 == '1/n' else float(l2)!r}",
+        f"task.rotated={str(rotated).lower()}",
+        *settings.methods[method],
+        f"batch_size.size={size}",
+        f"budget.examples={settings.passes * n}",
+        "average=uniform",
+        "record=ends",
+        "dtype=float64",
+    )
+    labels = {
+        "set": name,
+        "examples": n,
+        "l2": str(l2),
+        "batch_size": size,
+        "steps": -(-settings.passes * n // size),
+        "rotated": rotated,
+        "method": method,
+    }
+    return Cell(labels, words, gains.rates(settings.grid[method], settings.factor), dict(settings.readouts))
+
+
+def draw(found: Found, settings: Settings) -> "Figures":
+    """Gaps before and after, and how far each method moved."""
+    return rotation_figures.draw(found.tables["gaps"], settings, QUESTION)
