@@ -143,12 +143,13 @@ def _page(
     for v in verdicts:
         held, tested = v.share
         cells = [f"{v.claim}: {v.sentence}", f"**{v.answer}**", f"{v.statistic}: {_interval(v)}", v.threshold]
-        parts.append("| " + " | ".join([*cells, f"{held} of {tested} arms", f"[{v.mark}]"]) + " |")
+        parts.append(_row([*cells, f"{held} of {tested} arms", f"[{v.mark}]"]))
     for name, caption in captions.items():
         parts += ["", f"![{name}]({name}.png)", "", caption]
     for v in verdicts:
         parts += ["", f"## {v.claim}", "", *[f"- {remark}" for remark in v.remarks]]
-        parts += ["", f"Arms (deciding choice: {v.deciding}):", "", _markdown(v.arms)]
+        if v.arms:
+            parts += ["", f"Arms (deciding choice: {v.deciding}):", "", _markdown(v.arms)]
     shown: list[Sequence[Mapping[str, Any]]] = []
     for v in verdicts:
         if v.cells and v.cells not in shown:  # two claims may look at the same ones
@@ -160,14 +161,19 @@ def _page(
 
 
 def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    names = list(rows[0])
+    names = list(dict.fromkeys(name for row in rows for name in row))
 
     def shown(value: Any) -> str:
         return f"{value:.3g}" if isinstance(value, float) else str(value)
 
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(shown(row[name]) for name in names) + " |" for row in rows]
+    lines = [_row(names), "|" + "---|" * len(names)]
+    lines += [_row([shown(row.get(name, "")) for name in names]) for row in rows]
     return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    """A row of a table; a bar inside a cell would end it."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def read_verdicts(path: Path) -> list[dict[str, Any]]:

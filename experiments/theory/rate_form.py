@@ -11,11 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-_SPAN, _SCAN, _ROUNDS = (
-    18.0,
-    121,
-    4,
-)  # of log(b/a) about where both terms are alike, points, and how often it is refined
+_SPAN, _SCAN = 18.0, 121  # of log(b/a) about where both terms are alike, and points on it
+_ROUNDS = 4  # how often the scan is repeated around its best point
 
 
 @dataclass(frozen=True)
