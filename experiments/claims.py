@@ -125,7 +125,7 @@ def deciding_choice(arms: Sequence[Mapping[str, Any]], answers: Sequence[Answer]
 
 def write(verdicts: Sequence[Verdict], path: Path, provenance: Mapping[str, Any]) -> None:
     """Write verdicts as JSON, with their provenance."""
-    content = {"provenance": dict(provenance), "verdicts": [asdict(v) for v in verdicts]}
+    content = {"provenance": dict(provenance), "verdicts": [_writable(asdict(v)) for v in verdicts]}
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
@@ -143,6 +143,15 @@ def compare(verdicts: Sequence[Verdict], reference: Path) -> str:
         line += f"; {v.claim} differs: {v.answer} here ({_number(v.value)}), {there}"
     fresh = [v.claim for v in verdicts if v.claim not in kept]
     return line + (f"; not in the reference: {', '.join(fresh)}" if fresh else "")
+
+
+def _writable(value: Any) -> Any:
+    """JSON has no infinite numbers: they become null."""
+    if isinstance(value, Mapping):
+        return {key: _writable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(item) for item in value]
+    return _plain(value) if isinstance(value, float) else value
 
 
 def _plain(value: float) -> float | None:

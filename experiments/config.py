@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from experiments import components, lane_values, overrides, recording
@@ -70,8 +69,9 @@ class Request:
     logger: Logger | None = None
 
 
+@functools.cache
 def register() -> None:
-    """Tell Hydra of the settings and of the components."""
+    """Tell Hydra of the settings and of the components; once in a process."""
     ConfigStore.instance().store(name="settings", node=dict(vars(Settings())))
     components.register()
 
@@ -109,7 +109,7 @@ def composed(words: list[str]) -> tuple[DictConfig, Mapping[str, str]]:
         values = [w for w in normal if overrides.is_value(w)]
         base, chosen = _base(tuple(w for w in normal if w not in values))
         config = copy.deepcopy(base)
-        for value in OverridesParser.create().parse_overrides(values):
+        for value in map(overrides.parsed, values):
             if value.is_sweep_override():
                 raise SettingError(
                     f"'{str(value.input_line).lstrip('+')}' gives several values: sweep over them with -m, give a list "

@@ -5,10 +5,12 @@ not, so `optimizer.eps=1e-8` becomes `++optimizer.eps=1e-8` and is checked again
 """
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterator, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -25,10 +27,17 @@ def normalise(words: Sequence[str], settings: Sequence[str]) -> list[str]:
 
     Raises SettingError for an unknown key or choice, with the nearest valid name.
     """
-    return [_one(word, settings) for word in words]
+    return [_one(word, tuple(settings)) for word in words]
 
 
-def _one(word: str, settings: Sequence[str]) -> str:
+@functools.lru_cache(maxsize=4096)
+def parsed(word: str) -> Override:
+    """A normalised override, read by Hydra."""
+    return OverridesParser.create().parse_overrides([word])[0]
+
+
+@functools.lru_cache(maxsize=4096)
+def _one(word: str, settings: tuple[str, ...]) -> str:
     found = _WORD.match(word)
     if word.startswith("-") or found is None:
         if word.startswith("-"):
@@ -71,7 +80,7 @@ def _quoted(key: str, value: str) -> str:
 
 
 def _check_choices(group: str, value: str) -> None:
-    override = OverridesParser.create().parse_override(f"{group}={value}")
+    override = parsed(f"{group}={value}")
     if override.is_sweep_override():
         names = [str(v) for v in override.sweep_string_iterator()]
     else:

@@ -49,6 +49,7 @@ class Protocol:
     """Seeds and grids. extend_by: rates added beyond an edge at a time; extensions: how often at most.
 
     tuning_record: when runs on tuning seeds are looked at; a readout of whole curves needs more than their ends.
+    floor: smaller values count as this one, so that a search ends where they mean nothing any more.
     """
 
     tuning_seeds: tuple[int, ...]
@@ -57,6 +58,7 @@ class Protocol:
     extend_by: int = 3
     extensions: int = 12
     tuning_record: str = "ends"
+    floor: float = -math.inf
 
     def __post_init__(self) -> None:
         for name, seeds in (("tuning_seeds", self.tuning_seeds), ("seeds", self.fresh_seeds)):
@@ -115,6 +117,7 @@ class _Tuning:
 
     def __init__(self, cell: Cell, protocol: Protocol) -> None:
         self.cell, self.grid, self.seeds = cell, sorted(cell.grid), protocol.tuning_seeds
+        self.floor = protocol.floor
         self.measured = config.request(list(cell.words)).runs[0].experiment
         self.tuning = replace(self.measured, record=protocol.tuning_record)
         self.finals: Finals = {}
@@ -143,7 +146,7 @@ class _Tuning:
         if last and metric not in last:
             raise SettingError(f"the runs have no metric '{metric}' (readout '{readout}'): {nearest(metric, last)}")
         found = last.get(metric)
-        return math.inf if found is None else found
+        return math.inf if found is None else max(found, self.floor)
 
     def best(self, readout: str) -> float:
         """The rate with the lowest mean; of equal ones the smallest."""

@@ -16,7 +16,6 @@ from experiments.spec import Run
 from experiments.store import Claim, Store
 from optim.settings import SettingError
 
-
 class RunFailed(RuntimeError):
     """Some jobs failed; the store has the reasons, and the same command tries them again."""
 
@@ -92,8 +91,9 @@ def _warn_of_other_code(runs: Sequence[Run], store: Store) -> None:
     """Say so if runs came from the store that other code computed (their version numbers are the same)."""
     folders = {folder.path: folder for folder in store.find(run.id for run in runs).values()}
     origins = [folder.provenance() for folder in folders.values()]
-    other = {code for o in origins for code in (o["code"], *o["before"])} - {provenance.code_digest()}
+    other = {code for o in origins for code in (o["code"], *o["before"])} - {provenance.code_digest()} - store.told
     if other:
+        store.told |= other
         print(
             f"note: some of these runs were computed by other code ({', '.join(sorted(other))}; this is "
             f"{provenance.code_digest()}) with the same version numbers; use another store= to run them afresh",

@@ -14,6 +14,7 @@ from scipy import special
 
 LEVEL = 0.95
 LEAST_SEEDS = 5
+_ALMOST_ONE = 1 - 1e-15  # a correlation that has a finite arctanh
 
 Answer = Literal["holds", "fails", "inconclusive", "not testable at this scale"]
 
@@ -58,33 +59,6 @@ def paired_ratio(numerator: Sequence[float], denominator: Sequence[float], level
 def exp_interval(logs: Interval) -> Interval:
     """The interval of a quantity whose logarithm has this interval."""
     return Interval(_exp(logs.value), _exp(logs.low), _exp(logs.high), logs.n)
-
-
-def ratio_of_means(numerator: Sequence[float], denominator: Sequence[float], level: float = LEVEL) -> Interval:
-    """mean(numerator) / mean(denominator) of paired samples, with Fieller's (1954) interval.
-
-    Without bounds where the denominator's own interval contains zero, where there are fewer than two samples, and where
-    one is not finite.
-    """
-    top, bottom = np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
-    if top.shape != bottom.shape:
-        raise ValueError(f"paired samples must be equally many, not {top.size} and {bottom.size}")
-    n = len(top)
-    finite = bool(np.isfinite(top).all() and np.isfinite(bottom).all())
-    if n < 2 or not finite or bottom.mean() == 0:
-        known = n > 0 and finite and bottom.mean() != 0
-        return Interval(float(top.mean() / bottom.mean()) if known else math.nan, -math.inf, math.inf, n)
-    # The ratios r for which mean(top - r bottom) is not significantly different from zero: a r^2 - 2 b r + c <= 0.
-    square = float(special.stdtrit(n - 1, 0.5 + level / 2)) ** 2 / n
-    spread = np.cov(top, bottom)
-    a = bottom.mean() ** 2 - square * spread[1, 1]
-    b = top.mean() * bottom.mean() - square * spread[0, 1]
-    c = top.mean() ** 2 - square * spread[0, 0]
-    value = float(top.mean() / bottom.mean())
-    if a <= 0:
-        return Interval(value, -math.inf, math.inf, n)
-    half = math.sqrt(max(0.0, b * b - a * c))
-    return Interval(value, float((b - half) / a), float((b + half) / a), n)
 
 
 def median_interval(samples: Sequence[float], level: float = LEVEL) -> Interval:
@@ -166,30 +140,17 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
     return float(np.corrcoef(_ranks(x), _ranks(y))[0, 1])
 
 
-def rank_correlation_interval(
-    x: Sequence[float], samples: Sequence[Sequence[float]], level: float = LEVEL, draws: int = 2000
-) -> Interval:
-    """Spearman's rank correlation of x with the means of the samples at each point; n is the number of points.
+def rank_correlation_interval(x: Sequence[float], y: Sequence[float], level: float = LEVEL) -> Interval:
+    """Spearman's rank correlation with the interval of Bonett and Wright (2000); n is the number of points.
 
-    The interval is the bootstrap's, by percentiles: points are drawn with replacement and, within each, samples. It is
-    without bounds for fewer than five points or where the correlation has no value. The draws are always the same.
+    Without bounds for fewer than five points or where the correlation has no value.
     """
-    from scipy.stats import rankdata  # slow to import
-
-    means = [float(np.mean(s)) for s in samples]
-    value, n = rank_correlation(x, means), len(x)
-    if n < 5 or not (math.isfinite(value) and all(map(math.isfinite, means))):
+    value, n = rank_correlation(x, y), len(x)
+    if n < 5 or math.isnan(value):
         return Interval(value, -math.inf, math.inf, n)
-    source, points = np.random.default_rng(0), np.asarray(x, dtype=float)
-    resampled = [np.asarray(s)[source.integers(len(s), size=(draws, len(s)))].mean(axis=1) for s in samples]
-    of_draw = np.stack(resampled, axis=1)  # (draws, points)
-    chosen = source.integers(n, size=(draws, n))
-    left, right = (rankdata(v, axis=1) for v in (points[chosen], np.take_along_axis(of_draw, chosen, axis=1)))
-    left, right = (v - v.mean(axis=1, keepdims=True) for v in (left, right))
-    with np.errstate(invalid="ignore"):  # a draw of one point only has no correlation
-        found = (left * right).sum(axis=1) / np.sqrt((left**2).sum(axis=1) * (right**2).sum(axis=1))
-    low, high = np.nanquantile(found, [0.5 - level / 2, 0.5 + level / 2])
-    return Interval(value, float(low), float(high), n)
+    middle = math.atanh(max(-_ALMOST_ONE, min(_ALMOST_ONE, value)))
+    half = float(special.ndtri(0.5 + level / 2)) * math.sqrt((1 + value**2 / 2) / (n - 3))
+    return Interval(value, math.tanh(middle - half), math.tanh(middle + half), n)
 
 
 def _ranks(values: Sequence[float]) -> np.ndarray:

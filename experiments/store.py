@@ -32,6 +32,7 @@ class JobFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._result: dict[str, Any] | None = None
 
     @property
     def finished(self) -> bool:
@@ -48,8 +49,10 @@ class JobFolder:
         return self._read("job.json")
 
     def result(self) -> dict[str, Any]:
-        """How the job ended."""
-        return self._read("result.json")
+        """How the job ended, which is read once: it does not change any more."""
+        if self._result is None:
+            self._result = self._read("result.json")
+        return self._result
 
     def provenance(self) -> dict[str, Any]:
         """Where its numbers come from."""
@@ -138,7 +141,10 @@ class Store:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser().resolve()
         self.jobs = self.folder / "jobs"
+        self.told: set[str] = set()  # other code that computed runs, and that was said
         self._known: dict[str, dict[str, Any]] = {}
+        self._finished: dict[str, JobFolder] = {}  # by name of the job, as far as this object has looked
+        self._of_run: dict[str, JobFolder] = {}  # the same, by run
 
     def require_writable(self) -> None:
         """Raise SettingError if nothing can be written here."""
@@ -158,16 +164,28 @@ class Store:
 
     def find(self, ids: Iterable[str]) -> dict[str, JobFolder]:
         """The finished jobs that hold these runs, by run."""
-        wanted = set(ids)
-        found: dict[str, JobFolder] = {}
-        for folder in self.folders():
-            if folder.finished:
-                found |= {run["run"]: folder for run in self._describe(folder)["runs"] if run["run"] in wanted}
-        return found
+        self._look()
+        return {run: self._of_run[run] for run in ids if run in self._of_run}
+
+    def _look(self) -> None:
+        """Take note of what was finished since the last look: what is finished stays as it is, unless it is removed."""
+        names = self._names()
+        if not names >= self._finished.keys():
+            self._finished, self._of_run = {}, {}
+        for name in sorted(names - self._finished.keys()):
+            folder = JobFolder(self.jobs / name)
+            if folder.finished and (folder.path / "job.json").exists():
+                self._finished[name] = folder
+                self._of_run |= {run["run"]: folder for run in self._describe(folder)["runs"]}
+
+    def _names(self) -> set[str]:
+        return {path.name for path in self.jobs.iterdir()} if self.jobs.is_dir() else set()
 
     def unfinished(self) -> list[tuple[JobFolder, list[str]]]:
         """Jobs that were begun and have a checkpoint, with the identities of their runs in order."""
-        begun = [f for f in self.folders() if f.started and not f.finished]
+        self._look()
+        others = [JobFolder(self.jobs / name) for name in sorted(self._names() - self._finished.keys())]
+        begun = [f for f in others if (f.path / "job.json").exists() and f.started and not f.finished]
         return [(f, [run["run"] for run in self._describe(f)["runs"]]) for f in begun]
 
     def _describe(self, folder: JobFolder) -> dict[str, Any]:

@@ -33,7 +33,11 @@ class LinearTask(Task):
     l2: float = setting(0.0, minimum=0.0, doc="strength of the (l2/2) ||w||^2 term")
     scale: str = setting("none", choices=("none", "range"), doc='"range" maps every column to [-1, 1]')
     intercept: bool = setting(False, doc="append a column of ones (it takes part in the l2 term)")
-    rotated: bool = setting(False, doc="turn the rows by one random rotation: the same problem without its axes")
+    rotated: bool | int = setting(
+        False,
+        minimum=0,
+        doc="turn the rows by a random rotation: the same problem without its axes; true is rotation 1, 2 another one",
+    )
     storage: str = setting(
         "auto",
         choices=("auto", "dense", "sparse"),
@@ -41,6 +45,8 @@ class LinearTask(Task):
     )
 
     def __post_init__(self) -> None:
+        if self.rotated in (0, 1):
+            self.rotated = bool(self.rotated)  # one identity for true and 1
         if self.rotated and self.storage == "sparse":
             raise SettingError("task.rotated=true makes every entry non-zero: leave task.storage=sparse out")
         self._rows: Rows | None = None
@@ -95,7 +101,8 @@ class LinearTask(Task):
         columns = rows.shape[1]
         if columns > _MOST_TURNED:
             raise SettingError(f"task.rotated=true is for at most {_MOST_TURNED:,} columns, and there are {columns:,}")
-        source = np.random.default_rng([*b"rotation", columns])
+        number = [] if self.rotated is True else [int(self.rotated)]
+        source = np.random.default_rng([*b"rotation", columns, *number])
         q, r = np.linalg.qr(source.standard_normal((columns, columns)))
         return rows.toarray() @ (q * np.sign(np.diagonal(r)))  # with these signs it is uniform over rotations
 

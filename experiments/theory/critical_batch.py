@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 
 _BEYOND = 1000.0  # a critical batch farther than this factor outside the batch sizes cannot be told from none
 _SCAN, _ROUNDS = 400, 4  # points of a scan, and how often it is repeated around its best one
+_FINE = 4000  # points of the one scan of `criticals`: half a percent apart for sizes within a factor of 1,000
+LEAST_GAP = 1e-12  # f* is not known any better, so that rounding may even make a gap negative
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,18 @@ def fit(batch_sizes: ArrayLike, examples: ArrayLike) -> Fit:
     return Fit(math.exp(off.mean()), math.exp(best), float(off.std()))
 
 
+def criticals(batch_sizes: ArrayLike, examples: np.ndarray) -> np.ndarray:
+    """M* of each row of `examples` (rows, sizes), as `fit` finds it but to half a percent: 0 and inf where it does."""
+    x, y = np.log(np.asarray(batch_sizes, dtype=float)), np.log(examples)
+    centers = np.linspace(x.min() - math.log(_BEYOND), x.max() + math.log(_BEYOND), _FINE)
+    law = np.log1p(np.exp(x[:, None] - centers))
+    law -= law.mean(axis=0)
+    best = ((law**2).sum(axis=0) - 2 * (y @ law)).argmin(axis=1)  # the squared error, up to what does not depend on M*
+    found = np.exp(centers[best])
+    found[best == 0], found[best == _FINE - 1] = 0.0, np.inf
+    return np.asarray(found)
+
+
 def slope(batch_sizes: ArrayLike, examples: ArrayLike) -> float:
     """Least-squares slope of log N against log M: 0 where a batch costs no examples, 1 where N grows like M."""
     return float(np.polyfit(np.log(batch_sizes), np.log(examples), 1)[0])
@@ -74,16 +88,16 @@ def steps_to(steps: ArrayLike, gaps: ArrayLike, target: float) -> float:
     """The first step after which the gap is at most `target`, from a record at some steps; inf if none is.
 
     steps: increasing. Between two recorded steps the gap is taken to be a line in log-log, and the crossing is rounded
-    up to a whole step, so that it is exact where every step is recorded.
+    up to a whole step, so that it is exact where every step is recorded. Gaps below LEAST_GAP count as that.
     """
-    at, values = np.asarray(steps, dtype=float), np.asarray(gaps, dtype=float)
+    at, values = np.asarray(steps, dtype=float), np.maximum(np.asarray(gaps, dtype=float), LEAST_GAP)
     below = np.flatnonzero(values <= target)
     if not len(below):
         return math.inf
     k = int(below[0])
     if k == 0 or at[k - 1] <= 0:
         return float(at[k])
-    before, after = values[k - 1], max(values[k], 1e-300)
+    before, after = values[k - 1], values[k]
     share = math.log(before / target) / math.log(before / after)
     crossing = at[k - 1] * (at[k] / at[k - 1]) ** share
     return float(min(math.ceil(crossing - 1e-9), at[k]))

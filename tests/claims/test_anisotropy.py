@@ -1,6 +1,7 @@
 """Anisotropy of L and sigma: coefficients, constants of a set against brute force, and the claims A6 and A7."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from experiments.claims import NOT_TESTABLE
 from experiments.figures import plain_log_ticks
 from experiments.papers.adagrad_anisotropic import anisotropy_tables
 from experiments.papers.adagrad_anisotropic.claims import a6, a7
-from experiments.papers.adagrad_anisotropic.set_constants import constants, sorted_curves
+from experiments.papers.adagrad_anisotropic.set_constants import comparators, constants, sorted_curves
 from experiments.papers.adagrad_anisotropic.studies import anisotropy
 from experiments.session import Session
 from experiments.study import Found
@@ -184,6 +185,12 @@ def test_without_a_minimiser_it_is_that_with_a_little_l2(tmp_path: Path) -> None
     assert (row["D_inf"], row["D_2"]) == (with_l2["D_inf"], with_l2["D_2"])
     assert row["L_1"] == pytest.approx(6 / 12, rel=1e-12)
     assert with_l2["L_1"] == pytest.approx(6 / 12 + 2 / 3, rel=1e-12)
+    for other, factor in zip(comparators([*words, "task.l2=0.0"], "any"), (1, 10, 0.1), strict=True):
+        (own,) = constants([*words, f"task.l2={factor / 3!r}"], "any")
+        assert other["comparator"] == f"minimiser with {other['choice']}"
+        assert (other["D_inf"], other["D_2"]) == (own["D_inf"], own["D_2"])
+    of_own = comparators([*words, f"task.l2={1 / 3!r}"], "any")
+    assert {(o["comparator"], o["D_inf"]) for o in of_own} == {("minimiser", with_l2["D_inf"])}
 
 
 def test_sorted_curves_hold_the_norms(tmp_path: Path) -> None:
@@ -234,13 +241,13 @@ def test_the_study_from_end_to_end(tmp_path: Path) -> None:
         of_run = recorded[(recorded.task == task) & (recorded.optimizer == rule) & (recorded.seed == row["seed"])]
         of_run = of_run[of_run.run.isin(found.reported) & ((of_run["task.l2"] > 0) == (row["l2"] == "1/n"))]
         assert of_run.run.nunique() == 1
-        total = of_run[of_run.metric == "noise_l1"].set_index("step").value
-        length = of_run[of_run.metric == "noise_l2"].set_index("step").value
-        assert len(total) > 3
-        assert row["sigma_1"] == total.max()
-        assert row["sigma_2"] == length[total.idxmax()]
-        start = tables["constants"].set_index(["set", "l2"]).loc[(row["set"], row["l2"]), "sigma_1 at w_0"]
-        assert total[0] == pytest.approx(start, rel=1e-12)
+        for norm in ("1", "2"):
+            of_norm = of_run[of_run.metric == f"noise_supremum_l{norm}"].set_index("step").value
+            assert len(of_norm) > 3
+            assert (of_norm.diff().dropna() >= 0).all()
+            assert row[f"sigma_{norm}"] == of_norm.iloc[-1]
+            start = tables["constants"].set_index(["set", "l2"]).loc[(row["set"], row["l2"]), f"sigma_{norm} at w_0"]
+            assert of_norm[0] == pytest.approx(start, rel=1e-12)
     of_set = tables["constants"]
     np.testing.assert_allclose(of_set["anisotropy"], of_set.d * of_set.L_inf / of_set.L_1, rtol=1e-14)
     np.testing.assert_allclose(of_set["anisotropy, lambda_max"], of_set.d * of_set.lambda_max / of_set.L_1, rtol=1e-14)
@@ -265,6 +272,8 @@ def test_the_study_from_end_to_end(tmp_path: Path) -> None:
         verdict = claims.judge(claim, {"anisotropy": found})
         assert verdict.n == 1, "the made-up problem does not count"
         assert verdict.answer in ("fails", "inconclusive"), "two seeds cannot make it hold"
+    others = tables["comparators"]
+    assert set(zip(others["set"], others.l2, strict=True)) == {("made", "0")}, "breast_cancer has a minimiser"
     again = anisotropy.measure(chosen, Session(tmp_path, only_report=True))  # raises where something is missing
     for name, table in tables.items():
         pd.testing.assert_frame_equal(table, again.tables[name])
@@ -300,13 +309,16 @@ def problem(name: str, **changed: Any) -> dict[str, Any]:
         "set": name, "kind": "real", "l2": "0", "d": 100, "L_1": 100.0, "L_inf": 6.0, "row_sums_1": 120.0,
         "row_sums_inf": 6.0, "diagonal_1": 10.0, "diagonal_inf": 1.0, "lambda_max": 4.0, "certificate": 0.0,
         "excess": 0.0, "method": "by hand", "comparator": "minimiser", "D_inf": 1.0, "D_2": 10.0, "sigma": 1.5,
-        "seeds": 5, "edge": False, "scatter": 0.0,
+        "seeds": 5, "edge": False, "scatter": 0.0, "others": {},
     }  # fmt: skip
     return {**about, **changed}
 
 
-def measured(*problems: dict[str, Any]) -> dict[str, Found]:
-    """Tables with ||sigma||_1 = 10 and ||sigma||_2 = `sigma` along AdaGrad's path, `scatter` apart between seeds."""
+def measured(*problems: dict[str, Any], with_every_l2: Sequence[str] = ()) -> dict[str, Found]:
+    """Tables with ||sigma||_1 = 10 and ||sigma||_2 = `sigma` along AdaGrad's path, `scatter` apart between seeds.
+
+    others: D_2 by choice of w*, beside a D_inf of 1.
+    """
     noise = []
     for p in problems:
         labels = {k: p[k] for k in ("set", "kind", "l2")}
@@ -315,11 +327,17 @@ def measured(*problems: dict[str, Any]) -> dict[str, Found]:
             value = p["sigma"] * (1 + p["scatter"] * (-1) ** seed)
             about = {"where": anisotropy_tables.MAIN, "seed": seed, "edge": p["edge"]}
             noise.append({**labels, **about, "sigma_1": 10.0, "sigma_2": value})
-    sets = [p["set"] for p in problems if p["kind"] == "real"]
+    points = [
+        {"set": p["set"], "l2": p["l2"], "choice": c, "comparator": f"minimiser with {c}", "D_inf": 1.0, "D_2": length}
+        for p in problems
+        for c, length in p["others"].items()
+    ]
+    sets = list(dict.fromkeys(p["set"] for p in problems if p["kind"] == "real"))
     tables = {
+        "comparators": pd.DataFrame(points, columns=["set", "l2", "choice", "comparator", "D_inf", "D_2"]),
         "constants": pd.DataFrame(list(problems)),
         "noise": pd.DataFrame(noise),
-        "choices": anisotropy_tables.choices(sets, {"first": sets[:1]}),
+        "choices": anisotropy_tables.choices(sets, {"first": sets[:1]}, with_every_l2),
     }
     return {"anisotropy": Found(tables)}
 
@@ -368,6 +386,62 @@ def test_thresholds_of_a6() -> None:
     assert (cell["smoothness"], cell["noise"], cell["with lambda_max"]) == pytest.approx((6.0, 1.5, 4.0))
 
 
+def test_the_eigenvalue_is_told_by_set() -> None:
+    sets = problem("logistic/first"), problem("logistic/second", lambda_max=0.9), problem("third", L_inf=0.5)
+    of_a6, of_a7 = (judged(claim, *sets).remarks for claim in (a6.CLAIM, a7.CLAIM))
+    assert "drops below on second; anisotropic in both 2 of 3" in of_a6[2], "the third has a larger one than L_inf"
+    assert "drops below 1 on second; both above 1 on 2 of 3" in of_a7[1]
+    cells = judged(a6.CLAIM, *sets).cells
+    assert [cell["L"] for cell in cells] == ["holds", "holds", "fails"]
+    assert [cell["L, lambda_max"] for cell in cells] == ["holds", "fails", "holds"]
+
+
+def test_the_comparator_is_an_arm_of_a7() -> None:
+    lengths = {"l2 = 1/n": 10.0, "l2 = 10/n": 20.0, "l2 = 0.1/n": 2.0}
+    free = problem("set", comparator="minimiser with l2 = 1/n", others=lengths)
+    answers = [judged(a7.CLAIM, free, comparator=choice).answer for choice in lengths]
+    assert answers == ["holds", "holds", "fails"]
+    assert "1 of 1 real sets have no" in judged(a7.CLAIM, free).remarks[4]
+    assert judged(a7.CLAIM, free).remarks[4].endswith("set 6, 24, 0.24")
+    point, box = judged(a7.CLAIM, free, comparator="l2 = 0.1/n").cells
+    assert (point["domain"], point["D_2"], box["D_inf"]) == ("minimiser with l2 = 0.1/n", 2.0, 2.0)
+    own = judged(a7.CLAIM, problem("set"), comparator="l2 = 0.1/n")
+    assert own.answer == "holds", "it has a minimiser"
+    assert own.cells[0]["domain"] == "minimiser"
+
+
+@BOTH
+def test_an_l2_that_some_sets_have_is_compared_on_those(claim: claims.Claim) -> None:
+    wide, narrow = (problem("wide", l2=l2, seeds=5 * (l2 == "0")) for l2 in ("0", "1/n")), problem("narrow", l2="1/n")
+    found = measured(*wide, problem("narrow", **NEITHER), narrow, with_every_l2=["narrow"])
+    verdict = claims.judge(claim, found)
+    with_l2, same_sets = (
+        [a for a in verdict.arms if a["sets"] == "with every l2" and a["l2"] == l2] for l2 in ("1/n", "0")
+    )
+    assert [(a["answer"], a["n"]) for a in with_l2] == [("holds", 1)]
+    assert [(a["answer"], a["n"]) for a in same_sets] == [("fails", 1)]
+    assert verdict.n == 2
+    assert any("with every l2 and l2 = 1/n: without wide" in remark for remark in verdict.remarks)
+
+
+@BOTH
+def test_no_number_and_no_data(claim: claims.Claim) -> None:
+    assert judged(claim, problem("set", L_1=0.0, row_sums_1=0.0)).answer == "inconclusive"
+    assert judged(claim, problem("set", sigma=math.nan)).answer == "inconclusive"
+    nothing = {"anisotropy": Found({"constants": pd.DataFrame(columns=["set", "kind", "l2"])})}
+    assert claims.judge(claim, nothing).answer == NOT_TESTABLE
+    assert claim.judge(nothing, {}).answer == NOT_TESTABLE
+
+
+def test_the_study_without_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    nothing = {**SMALL, "sets": ["logistic/a9a"], "made_up": {}, "choices": {}, "arm_sets": None, "curves": []}
+    chosen = settings.build(anisotropy.Settings, nothing, "anisotropy")
+    found = anisotropy.measure(chosen, Session(tmp_path))
+    assert anisotropy.draw(found, chosen) == {}
+    assert claims.judge(a6.CLAIM, {"anisotropy": found}).answer == NOT_TESTABLE
+
+
 def test_thresholds_of_a7() -> None:
     assert judged(a7.CLAIM, problem("set", L_inf=1.01)).answer == "holds"
     assert judged(a7.CLAIM, problem("set", L_inf=0.99)).answer == "fails"
@@ -384,7 +458,9 @@ def test_thresholds_of_a7() -> None:
 def test_arms_vary_one_choice_at_a_time() -> None:
     found = measured(problem("set"), problem("set", l2="1/n"))
     arms = a6.CLAIM.arms(found)
-    assert arms == a7.CLAIM.arms(found)
+    with_comparators = a7.CLAIM.arms(found)
+    assert [{k: v for k, v in arm.items() if k != "comparator"} for arm in with_comparators[: len(arms)]] == arms
+    assert [arm["comparator"] for arm in with_comparators[-3:]] == ["l2 = 1/n", "l2 = 10/n", "l2 = 0.1/n"]
     main = {"l2": "0", "sigma": "adagrad path", "L": "smallest certified", "SGD's constant": "L_inf", "sets": "all"}
     assert arms[0] == main
     assert [sum(arm[k] != arms[0][k] for k in arms[0]) for arm in arms] == [0, 1, 1, 1, 1, 1]

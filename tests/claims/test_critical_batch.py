@@ -5,8 +5,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +17,7 @@ from scipy import optimize
 
 from experiments import api, config, curves, protocol, table
 from experiments.claims import Claim, Verdict, judge
-from experiments.papers.adagrad_anisotropic import critical_batches, predicted_batches
+from experiments.papers.adagrad_anisotropic import critical_batches, curve_figures, predicted_batches
 from experiments.papers.adagrad_anisotropic.claims.a4 import CLAIM as A4
 from experiments.papers.adagrad_anisotropic.claims.a5 import CLAIM as A5
 from experiments.papers.adagrad_anisotropic.claims.a5 import below_one
@@ -24,7 +26,7 @@ from experiments.protocol import Cell, Protocol
 from experiments.session import Session
 from experiments.statistics import Interval
 from experiments.store import Store
-from experiments.theory.critical_batch import fit, predicted, slope, steps_to
+from experiments.theory.critical_batch import criticals, fit, predicted, slope, steps_to
 from optim.settings import SettingError
 
 SIZES = (1, 4, 16, 64, 256, 1024, 4096)
@@ -68,6 +70,16 @@ def test_curves_without_a_knee_have_no_critical_batch() -> None:
     assert flat.examples == pytest.approx(70.0)
 
 
+def test_many_laws_at_once_are_those_fitted_one_by_one() -> None:
+    source = np.random.default_rng(0)
+    rows = [50.0 * (1 + np.array(SIZES) / m) * np.exp(0.2 * source.normal(size=len(SIZES))) for m in (0.7, 9, 80, 3000)]
+    needed = np.array([*rows, np.array(SIZES) ** 1.5, np.array(SIZES) ** -0.5])
+    found = criticals(SIZES, needed)
+    one_by_one = [fit(SIZES, row).critical for row in needed]
+    assert one_by_one[-2:] == [0.0, math.inf]
+    assert found.tolist() == pytest.approx(one_by_one, rel=0.006)
+
+
 @pytest.mark.parametrize(("sizes", "needed"), [((1, 2), (1, 2)), ((1, 1, 1), (1, 2, 3)), ((1, 2, 4), (1, 2, math.inf))])
 def test_a_law_that_cannot_be_fitted_is_refused(sizes: Sequence[float], needed: Sequence[float]) -> None:
     with pytest.raises(ValueError, match="batch size"):
@@ -90,7 +102,8 @@ def test_steps_to_a_target() -> None:
     assert steps_to(steps, gaps, 9.0) == 1, "the first recorded step"
     assert steps_to(steps, gaps, 0.1) == math.inf
     assert steps_to([0, 1, 2, 3], [4.0, 3.0, 1.0, 2.0], 1.5) == 2, "the first time, and no later rise counts"
-    assert steps_to([0, 5, 9], [4.0, 2.0, -1e-18], 1e-3) == 6, "a gap that rounding made negative"
+    for rounded in (-1e-18, 1e-300, 0.0):  # nothing below 1e-12 is known: 10 * 100^(log 2 / log 2e12) = 11.2
+        assert steps_to([0, 10, 1000], [4.0, 2.0, rounded], 1.0) == 12
     assert steps_to([0, 5, 9], [4.0, math.nan, math.nan], 1.0) == math.inf
 
 
@@ -124,15 +137,36 @@ def law(critical: float, spread: float = 0.01, power: float = 1.0) -> Callable[[
 
 
 def test_a_law_with_a_knee_in_the_middle_holds_in_both_claims() -> None:
-    four, five = judged(A4, measured(law(128.0))), judged(A5, measured(law(128.0)))
+    four, five = judged(A4, measured(law(130.0))), judged(A5, measured(law(130.0)))
     assert (four.answer, five.answer) == ("holds", "holds")
     cell = four.cells[0]
-    assert cell["critical"] == pytest.approx(128.0, rel=0.1)
+    assert cell["critical"] == pytest.approx(130.0, rel=0.001)
     assert cell["critical_low"] < cell["critical"] < cell["critical_high"]
     assert (cell["flat"], cell["steep"]) == ("holds", "holds")
-    assert four.value == pytest.approx((1 + 16 / 128) / (1 + 1 / 128), rel=0.1), "M = 16 = M*/8 is the worst"
-    assert five.value == pytest.approx(slope((1, 4, 16), [1 + m / 128 for m in (1, 4, 16)]), abs=0.05)
+    assert four.value == pytest.approx((1 + 16 / 130) / (1 + 1 / 130)), "M = 16 < M*/8 is the worst"
+    assert five.value == pytest.approx(slope((1, 4, 16), [1 + m / 130 for m in (1, 4, 16)]))
     assert four.n == five.n == 6
+    assert (cell["flat_sizes"], cell["slope_sizes"]) == ("1 to 16", "1 to 16")
+
+
+def test_one_seed_without_a_knee_does_not_decide_about_the_law() -> None:
+    def one_rising(size: int, seed: int) -> float:
+        return 60.0 * size if seed == 0 else law(128.0, spread=0)(size, seed)
+
+    row = critical_batches.fits(pd.DataFrame(measured(one_rising, seeds=10))).iloc[0]
+    mean = fit(SIZES, [math.exp(np.mean([math.log(one_rising(m, s)) for s in range(10)])) for m in SIZES])
+    assert row.critical.value == pytest.approx(mean.critical, rel=1e-9)
+    assert 0 < row.critical.low < row.critical.value < row.critical.high == pytest.approx(128.0, rel=0.01)
+    again = critical_batches.fits(pd.DataFrame(measured(one_rising, seeds=10))).iloc[0]
+    assert again.critical == row.critical, "the same draws"
+
+
+def test_flat_over_less_than_a_factor_of_four_shows_nothing() -> None:
+    close = measured(law(64.0), sizes=(4, 6, 8, 64, 256, 1024))
+    four, five = judged(A4, close), judged(A5, close)
+    assert (four.cells[0]["flat"], four.cells[0]["flat_sizes"]) == ("inconclusive", ""), "4 to 8 is flat"
+    assert five.cells[0]["slope_sizes"] == "4 to 8"
+    assert any(remark.startswith("1 of 1 cells decided by the three smallest") for remark in five.remarks)
 
 
 def test_a4_fails_where_small_batches_cost_more_and_where_the_end_is_not_linear() -> None:
@@ -157,23 +191,37 @@ def test_a4_fails_where_small_batches_cost_more_and_where_the_end_is_not_linear(
     [(0.5, 0.99, 6, "holds"), (0.9, 1.4, 6, "inconclusive"), (1.2, 1.4, 6, "fails"), (1.2, 1.4, 4, "inconclusive")],
 )
 def test_a5_asks_whether_the_interval_is_below_one(low: float, high: float, n: int, answer: str) -> None:
-    assert below_one({"edge": False, "flat_slope": Interval((low + high) / 2, low, high, n)}) == answer
-    assert below_one({"edge": True, "flat_slope": Interval((low + high) / 2, low, high, n)}) == "inconclusive"
-    assert below_one({"edge": False, "flat_slope": None}) == "not testable at this scale"
+    slope, other = Interval((low + high) / 2, low, high, n), Interval(9.0, 8.0, 10.0, 6)
+    row = {"edge": False, "missed": [], "largest": 64.0, "flat_slope": slope, "start_slope": other}
+    assert below_one(row) == answer
+    assert below_one(row | {"flat_slope": None, "start_slope": slope}) == answer, "M* below the sizes is no way out"
+    assert below_one(row | {"edge": True}) == "inconclusive"
+    assert below_one(row | {"missed": [8]}) == "inconclusive"
+    assert below_one(row | {"missed": [128]}) == answer, "beyond the fitted sizes"
+    assert below_one(row | {"flat_slope": None, "start_slope": None}) == "not testable at this scale"
 
 
-def test_what_the_range_does_not_show_is_not_testable() -> None:
+def test_what_the_range_does_not_show_is_no_support() -> None:
     flat_only = judged(A4, measured(law(20000.0)))
     assert (flat_only.cells[0]["flat"], flat_only.cells[0]["steep"]) == ("holds", "not testable at this scale")
     assert flat_only.answer == "holds"
-    steep_only = measured(law(3.0))
-    cell = judged(A4, steep_only).cells[0]
-    assert (cell["flat"], cell["steep"]) == ("not testable at this scale", "holds")
-    from_the_start = measured(lambda size, seed: 10.0 * size)
-    for claim in (A4, A5):
-        assert judged(claim, steep_only).answer == "not testable at this scale", "nothing was seen to be free"
-        assert judged(claim, from_the_start).answer == "not testable at this scale"
-    assert any("slope is 1 (1 to 1)" in remark for remark in judged(A5, from_the_start).remarks)
+    assert any(remark.startswith("1 of 1 cells on the flat part alone") for remark in flat_only.remarks)
+    steep_only = judged(A4, measured(law(3.0)))
+    assert (steep_only.cells[0]["flat"], steep_only.cells[0]["steep"]) == ("inconclusive", "holds")
+    assert steep_only.answer == "inconclusive", "nothing was seen to be free"
+    both = judged(A4, measured(law(3.0)), measured(law(128.0), set="logistic/two"))
+    assert both.answer == "inconclusive", "and another set does not make up for it"
+    assert any("nothing seen to be free" in remark for remark in both.remarks)
+
+
+@pytest.mark.parametrize(("power", "answer"), [(1.1, "fails"), (1.0, "inconclusive"), (0.9, "holds")])
+def test_examples_that_grow_like_the_batch_from_the_start_decide_a5(power: float, answer: str) -> None:
+    rising = measured(lambda size, seed: 10.0 * size**power * math.exp(0.001 * (-1) ** seed * math.log(size)))
+    five = judged(A5, rising, measured(law(128.0), set="logistic/two"))
+    assert five.answer == answer
+    four = judged(A4, rising)
+    assert four.answer != "holds"
+    assert four.cells[0]["critical"] != 0 or four.cells[0]["steep_slope"] is None
 
 
 def test_every_set_and_target_must_agree_and_edges_and_few_seeds_decide_nothing() -> None:
@@ -190,11 +238,51 @@ def test_sizes_that_a_seed_never_gets_to_are_left_out_and_named() -> None:
     def missing(size: int, seed: int) -> float:
         return math.inf if size == 1 and seed == 3 else law(128.0)(size, seed)
 
-    cell = judged(A4, measured(missing)).cells[0]
+    four = judged(A4, measured(missing))
+    cell = four.cells[0]
     assert (cell["missed"], cell["sizes"], cell["smallest"]) == ("1", 6, 4.0)
+    assert (cell["flat"], four.answer, judged(A5, measured(missing)).answer) == ("inconclusive",) * 3
+    assert any("a seed never gets there at 1:" in remark for remark in four.remarks)
+    late = measured(lambda size, seed: math.inf if size == 4096 else law(128.0)(size, seed))
+    assert judged(A4, late).answer == judged(A5, late).answer == "holds", "missed beyond what was fitted"
     full = measured(law(128.0), sizes=(8192,), batch="full", batch_size=10**6)
     assert judged(A4, measured(law(128.0)), full).cells[0]["largest"] == 4096, "the exact gradient is not in the fit"
     assert judged(A4, measured(lambda size, seed: math.inf)).answer == "not testable at this scale"
+
+
+def test_arms_on_some_sets_are_compared_with_the_main_one_on_these_sets() -> None:
+    """The second set fails, and only it: so the sets decide, and not the arms that leave it out."""
+    good, bad = measured(law(128.0)), measured(law(128.0, power=1.9), set="logistic/two")
+    arms = [measured(law(128.0), l2="1/n"), measured(law(128.0), eps="1e-5")]
+    verdict = judged(A4, good, bad, *arms)
+    assert [(a["l2"], a["eps"], a["sets"], a["answer"]) for a in verdict.arms] == [
+        ("0", "1e-10", "all", "fails"),
+        ("0", "1e-10", "one", "holds"),
+        ("1/n", "1e-10", "one", "holds"),
+        ("0", "1e-5", "one", "holds"),
+    ]
+    assert verdict.deciding == "sets"
+    assert all("sets" not in arm for arm in judged(A4, good, *arms).arms)
+
+
+def test_curves_of_four_batch_sizes_show_the_median_over_seeds() -> None:
+    gaps = {0: (1.0, 1.0, 1.0), 1: (0.4, 0.1, 0.2), 2: (0.3, -1e-18, 0.05)}
+    points = pd.DataFrame(
+        {"set": "one", "method": "adagrad", "batch": str(size), "seed": seed, "steps": step, "examples": step * size}
+        | {"seconds": 0.1 * step * (1 + seed), "gap": gap}
+        for size in (1, 2, 4, 8)
+        for step, values in gaps.items()
+        for seed, gap in enumerate(values)
+    )
+    about: dict[str, Any] = {"methods": {"adagrad": []}, "batch_sizes": {"one": [1, 2, 4, 8]}, "target": 0.1, "l2": 0}
+    about |= {"iterate": {"last": "gap"}, "alone": [0, 1, 2]}
+    costs = pd.DataFrame([{"set": "one"}])
+    figure, _ = curve_figures.draw(points, costs, SimpleNamespace(**about), "What?")["curves"]
+    lines = {line.get_label(): line for line in figure.axes[2].lines}  # seconds
+    shown = [lines[f"adagrad, {name}"] for name in ("smallest", "no. 2", "no. 3", "largest")]
+    assert shown[0].get_xdata().tolist() == pytest.approx([0.2, 0.4])
+    assert shown[0].get_ydata().tolist() == [0.2, 0.05]
+    plt.close(figure)
 
 
 # Runs ----------------------------------------------------------------------------------------------------------------

@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 import yaml
 from scipy import optimize, special
-from scipy.stats import spearmanr, t
+from scipy.stats import t
 
 from data.generators import power_law_classification
-from experiments.claims import Verdict, judge
+from experiments.claims import Verdict, judge, write
 from experiments.components import CONFIGS
 from experiments.papers.adagrad_anisotropic import gains
 from experiments.papers.adagrad_anisotropic.claims import CLAIMS
 from experiments.papers.adagrad_anisotropic.studies import rotation, synthetic_family
 from experiments.protocol import Outcome
 from experiments.session import Session
-from experiments.statistics import rank_correlation, rank_correlation_interval, ratio_of_means
+from experiments.statistics import rank_correlation
 from experiments.study import Found
 from optim import settings as declared
 from optim.settings import SettingError
@@ -36,50 +36,6 @@ def smoke(study: Any, name: str, **changes: Any) -> Any:
 
 
 # Statistics ----------------------------------------------------------------------------------------------------------
-
-
-def test_fiellers_interval_holds_the_ratios_that_a_t_test_does_not_refuse() -> None:
-    source = np.random.default_rng(3)
-    bottom = 1.0 + 0.2 * source.normal(size=8)
-    top = 0.4 * bottom + 0.1 * source.normal(size=8)
-    found = ratio_of_means(top.tolist(), bottom.tolist())
-    assert found.value == pytest.approx(top.mean() / bottom.mean(), rel=1e-14)
-    for ratio, inside in ((found.low, None), (found.high, None), (found.low + 1e-6, True), (found.high + 1e-6, False)):
-        rest = top - ratio * bottom
-        statistic = abs(rest.mean()) / (rest.std(ddof=1) / math.sqrt(8))
-        if inside is None:
-            assert statistic == pytest.approx(t.ppf(0.975, 7), rel=1e-9)
-        else:
-            assert (statistic < t.ppf(0.975, 7)) == inside
-
-
-@pytest.mark.parametrize("bottom", [[1.0, -1.0, 0.5, -0.4], [1.0, 2.0, math.inf, 1.0]])
-def test_a_ratio_to_what_may_be_zero_has_no_bounds(bottom: list[float]) -> None:
-    found = ratio_of_means([1.0, 1.1, 0.9, 1.0], bottom)
-    assert (found.low, found.high) == (-math.inf, math.inf)
-
-
-def test_the_bootstrap_of_a_rank_correlation_is_that_of_a_plain_loop() -> None:
-    source = np.random.default_rng(5)
-    x = source.normal(size=9).round(1)  # with ties
-    samples = (x[:, None] + source.normal(size=(9, 4))).tolist()
-    found = rank_correlation_interval(x.tolist(), samples, draws=300)
-    assert found.value == pytest.approx(spearmanr(x, np.mean(samples, axis=1)).statistic, rel=1e-12)
-    again = np.random.default_rng(0)
-    inner = [again.integers(4, size=(300, 4)) for _ in samples]
-    points = again.integers(9, size=(300, 9))
-    loop = []
-    for draw in range(300):
-        means = [np.asarray(s)[of[draw]].mean() for s, of in zip(samples, inner, strict=True)]
-        loop.append(spearmanr(x[points[draw]], np.asarray(means)[points[draw]]).statistic)
-    assert [found.low, found.high] == pytest.approx(np.quantile(loop, [0.025, 0.975]).tolist(), rel=1e-12)
-    assert found.n == 9
-
-
-@pytest.mark.parametrize("x", [[1.0, 2.0, 3.0, 4.0], [1.0] * 6])
-def test_few_or_equal_points_give_no_bounds(x: list[float]) -> None:
-    found = rank_correlation_interval(x, [[float(i), i + 0.5] for i in range(len(x))])
-    assert (found.low, found.high) == (-math.inf, math.inf)
 
 
 # Coefficients --------------------------------------------------------------------------------------------------------
@@ -123,6 +79,8 @@ def test_the_ratio_of_the_bounds_at_a_batch_size(tmp_path: Path) -> None:
         assert min(row["R_b"], row["R_n"]) <= row["bounds"] <= max(row["R_b"], row["R_n"]), "it is between its parts"
         assert 1 / 20 <= row["R_b"] <= 20
         assert 1 / math.sqrt(20) <= row["R_n"] <= math.sqrt(20)
+        assert row["effective_density"] == pytest.approx(row["D_2"] ** 2 / (row["d"] * row["D_inf"] ** 2), rel=1e-12)
+        assert 1 / row["d"] <= row["effective_density"] <= 1
 
 
 # The control ---------------------------------------------------------------------------------------------------------
@@ -130,12 +88,24 @@ def test_the_ratio_of_the_bounds_at_a_batch_size(tmp_path: Path) -> None:
 
 def test_a_rotation_leaves_sgd_and_adagrad_norm_as_they_were_and_moves_adagrad(tmp_path: Path) -> None:
     found = rotation.measure(smoke(rotation, "rotation"), Session(tmp_path))
-    gaps = found.tables["gaps"].pivot(index=["method", "seed"], columns="rotated", values="value")
+    gaps = found.tables["gaps"].pivot(index=["method", "seed"], columns="rotation", values="value")
     for method in ("sgd", "adagrad_norm"):
-        assert gaps.loc[method][True].tolist() == pytest.approx(gaps.loc[method][False].tolist(), rel=1e-9)
-    assert not np.allclose(gaps.loc["adagrad"][True], gaps.loc["adagrad"][False], rtol=1e-3)
+        assert gaps.loc[method][1].tolist() == pytest.approx(gaps.loc[method][0].tolist(), rel=1e-9)
+        assert gaps.loc[method][2].isna().all(), "one rotation is enough to check the code"
+    of_adagrad = gaps.loc["adagrad"]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert not np.allclose(of_adagrad[one], of_adagrad[other], rtol=1e-3)
     assert not found.tables["gaps"].edge.any()
-    assert len(found.reported) == len(found.tables["gaps"]) == 3 * 2 * 2
+    assert len(found.reported) == len(found.tables["gaps"]) == (2 + 2 + 3) * 2
+
+
+def test_a_set_may_have_fewer_cells_than_the_others(tmp_path: Path) -> None:
+    sets = {name: ["task=logistic/power_law", "task.examples=100", "task.dimension=20"] for name in ("one", "two")}
+    only = {"two": {"l2": [0.1], "batch_sizes": [50]}}
+    chosen = smoke(rotation, "rotation", sets=sets, only=only, l2=[0.1, 0.2], batch_sizes=[20, 50])
+    table = rotation.measure(chosen, Session(tmp_path)).tables["gaps"]
+    cells = set(table[["set", "l2", "batch_size"]].itertuples(index=False, name=None))
+    assert cells == {("one", l2, size) for l2 in ("0.1", "0.2") for size in (20, 50)} | {("two", "0.1", 50)}
 
 
 @pytest.mark.parametrize(
@@ -144,6 +114,10 @@ def test_a_rotation_leaves_sgd_and_adagrad_norm_as_they_were_and_moves_adagrad(t
         ("rotation", {"methods": {"sgd": ["optimizer=sgd"]}}, "must have 'sgd' and 'adagrad'"),
         ("rotation", {"sets": {"one": ["logistic/a9a"]}}, "begins with task="),
         ("rotation", {"l2": ["1/m"]}, 'l2 must hold numbers from 0 or "1/n"'),
+        ("rotation", {"rotations": [0, 1]}, "rotations must be numbers from 1"),
+        ("rotation", {"rotations": [1, 1]}, "none twice"),
+        ("rotation", {"only": {"other": {"l2": [0]}}}, "only: 'other' must be one of the sets"),
+        ("rotation", {"only": {"power_law": {"passes": 3}}}, "with batch_sizes, l2 or both"),
         ("rotation", {"grid": {"sgd": [1.0, 2.0]}}, "must have its first and last learning rate"),
         ("synthetic_family", {"imbalances": [1.0, 1.0]}, "none twice"),
         ("synthetic_family", {"families": {"one": {"words": []}}}, "must have words, imbalance, density and grid"),
@@ -161,6 +135,21 @@ def test_a_grid_of_rates() -> None:
     assert gains.rates([1.0, 1.0], 2.0) == (1.0,)
 
 
+def test_cells_come_as_they_were_run_with_the_methods_they_have() -> None:
+    rows = [
+        {"cell": cell, "readout": "last", "method": method, "seed": seed, "value": value + seed, "edge": method == edge}
+        for cell, edge, values in (("b", "x", {"x": 1.0, "y": 2.0}), ("a", "", {"x": math.inf}), ("c", "z", {"y": 3.0}))
+        for method, value in (values | {"z": 0.0}).items()
+        for seed in (0, 1)
+    ]
+    table = pd.DataFrame([*rows, *({**row, "readout": "average", "value": -1.0} for row in rows)])
+    assert list(gains.by_cell(table, ["cell"], "last", "x", "y")) == [
+        ({"cell": "b"}, {"x": [1.0, 2.0], "y": [2.0, 3.0]}, True),
+        ({"cell": "a"}, {"x": [math.inf, math.inf]}, False),
+        ({"cell": "c"}, {"y": [3.0, 4.0]}, False),
+    ]
+
+
 # A8 ------------------------------------------------------------------------------------------------------------------
 
 
@@ -171,8 +160,9 @@ def measured(
     moved: float = 1.0,
     **changes: Any,
 ) -> Mapping[str, Found]:
-    """A family with this gain and R = exp(imbalance + density), and one set whose gain goes from `plain` to `turned`
-    while SGD's gap is multiplied by `moved`. changes: seeds; edge: of which study the rates are at one.
+    """A family with this gain and R = exp(imbalance + density), and one set whose gain goes from `plain` to `turned`,
+    a little more or less in each rotation, while SGD's gap is multiplied by `moved`. changes: seeds; rotations; edge:
+    of which study the rates are at one.
     """
     seeds = range(changes.get("seeds", SEEDS))
     gaps, known, rotated = [], [], []
@@ -185,16 +175,17 @@ def measured(
             about = {**labels, "readout": "last", "seed": seed, "edge": changes.get("edge") == "synthetic_family"}
             ratio = math.exp(gain(imbalance, density) + 0.01 * (-1) ** seed)
             gaps += [{**about, "method": "sgd", "value": level * ratio}, {**about, "method": "adagrad", "value": level}]
-    for is_turned, log in ((False, plain), (True, turned)):
+    turns = range(1, changes.get("rotations", 5) + 1)
+    middle = sum(turns) / len(turns)
+    for number, log in ((0, plain), *((k, turned + 0.01 * (k - middle)) for k in turns)):
         for seed in seeds:
-            level = 10.0**-seed * (moved if is_turned else 1.0)
-            about = {"set": "a", "l2": "0", "batch_size": 32, "rotated": is_turned, "readout": "last", "seed": seed}
+            level = 10.0**-seed * (moved if number else 1.0)
+            about = {"set": "a", "l2": "0", "batch_size": 32, "rotation": number, "readout": "last", "seed": seed}
             about["edge"] = changes.get("edge") == "rotation"
             ratio = math.exp(log + 0.01 * (-1) ** (seed // 2))
-            rotated += [
-                {**about, "method": "sgd", "value": level},
-                {**about, "method": "adagrad", "value": level / ratio},
-            ]
+            rotated.append({**about, "method": "adagrad", "value": level / ratio})
+            if number < 2:  # SGD is run in the first rotation only
+                rotated.append({**about, "method": "sgd", "value": level})
     family = {"gaps": pd.DataFrame(gaps), "coefficients": pd.DataFrame(known)}
     return {"synthetic_family": Found(family), "rotation": Found({"gaps": pd.DataFrame(rotated)})}
 
@@ -212,6 +203,14 @@ def test_a_gain_that_follows_r_and_goes_with_the_axes_holds() -> None:
     assert verdict.deciding == "R"
     left = (0.5 + 0.01 / 3) / (1.0 + 0.01 / 3)  # four of the six seeds have 0.01 more, two have less
     assert any(f"the log ratio falls by {100 * (1 - left):.3g}%" in remark for remark in verdict.remarks)
+    assert '"the gain falls" was tested in 1 of 1 cells: where the ratio was above 1.2' in verdict.remarks
+
+
+def test_the_fall_has_the_t_interval_over_rotations() -> None:
+    half = 100 * t.ppf(0.975, 4) * 0.01 * np.std([1, 2, 3, 4, 5], ddof=1) / math.sqrt(5) / (1 + 0.01 / 3)
+    fall = 100 * (1 - (0.5 + 0.01 / 3) / (1 + 0.01 / 3))
+    assert any(f"({fall - half:.3g} to {fall + half:.3g}, 5 rotations)" in remark for remark in a8().remarks)
+    assert a8(rotations=4).answer == "inconclusive", "four rotations are too few"
 
 
 def test_a_gain_that_follows_the_imbalance_alone_is_reported_as_such() -> None:
@@ -231,6 +230,8 @@ def test_a_gain_that_follows_the_imbalance_alone_is_reported_as_such() -> None:
         (1.0, -0.5, "holds"),  # all of the gain and more
         (1.0, 1.3, "fails"),
         (0.0, -0.5, "inconclusive"),  # there was no gain to lose
+        (math.log(1.19), 0.0, "inconclusive"),  # too small a one
+        (math.log(1.25), 0.0, "holds"),
         (-1.0, -2.0, "inconclusive"),
     ],
 )
@@ -253,6 +254,20 @@ def test_a_rate_at_the_edge_of_its_grid_decides_nothing(edge: str) -> None:
     assert a8(edge=edge).answer == "inconclusive"
 
 
+def test_diverged_seeds_are_no_numbers_in_the_cells(tmp_path: Path) -> None:
+    found = measured(gain=lambda imbalance, density: math.inf if imbalance == density == 1.0 else imbalance + density)
+    verdict = judge(A8, found)
+    [diverged] = [cell for cell in verdict.cells if cell["gain"] is None]
+    assert (diverged["imbalance"], diverged["density"], diverged["low"], diverged["high"]) == (1.0, 1.0, None, None)
+    write([verdict], tmp_path / "verdicts.json", {})
+
+
+@pytest.mark.parametrize("study", ["synthetic_family", "rotation"])
+def test_a_study_without_runs_cannot_be_tested(study: str) -> None:
+    empty = Found({"gaps": pd.DataFrame(), "coefficients": pd.DataFrame()})
+    assert judge(A8, {**measured(), study: empty}).answer == "not testable at this scale"
+
+
 def test_few_seeds_decide_nothing() -> None:
     assert a8(seeds=4).answer == "inconclusive"
 
@@ -270,6 +285,7 @@ def test_adagrad_against_adagrad_norm(ratios: list[float], answer: str) -> None:
         for method, factor in (("sgd", 100.0), ("adagrad_norm", ratio), ("adagrad", 1.0)):
             for seed in range(SEEDS):
                 about = {"set": "a", "l2": "0", "readout": "last", "lr": 0.5, "edge": False, "seed": seed}
+                about["examples"] = 4096
                 value = 10.0**-seed * factor * (math.exp(0.01 * (-1) ** seed) if method != "adagrad" else 1.0)
                 rows.append(
                     {**about, "batch": str(size), "batch_size": size, "steps": 40, "method": method, "value": value}

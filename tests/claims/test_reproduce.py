@@ -21,6 +21,7 @@ import yaml
 from data import cache
 from experiments import api, figures, provenance, reproduce, runner, spec
 from experiments.components import CONFIGS
+from experiments.papers.adagrad_anisotropic import claims as paper_claims
 from experiments.papers.adagrad_anisotropic.studies import gap_by_batch_size
 from experiments.protocol import Outcome
 from optim import settings
@@ -29,6 +30,8 @@ PAPER = "adagrad-anisotropic"
 SMOKE = [f"paper={PAPER}", "scale=smoke"]
 STUDY = "gap_by_batch_size"
 SCALES = sorted((CONFIGS / "paper").glob("*/*.yaml"))
+EVERY_CLAIM = paper_claims.CLAIMS
+TWO = tuple(claim for claim in EVERY_CLAIM if claim.id in ("A2", "A3"))  # enough for what is not about the others
 NO_REFERENCE = "there is no committed reference to compare 2 verdicts with"
 
 
@@ -64,6 +67,7 @@ def contents(folder: Path) -> dict[str, int]:
 @pytest.fixture(autouse=True)
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing is written to the clone."""
+    monkeypatch.setattr(paper_claims, "CLAIMS", TWO)
     monkeypatch.setattr(reproduce, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(cache, "FOLDER", tmp_path / "cache")
     monkeypatch.delenv("DATA_DIR", raising=False)
@@ -95,6 +99,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reproduce, "RESULTS", folder / "results")
         patch.setattr(cache, "FOLDER", folder / "cache")
+        patch.setattr(paper_claims, "CLAIMS", TWO)
         yield Done(folder / "results", folder / "store", command(*smoke(store=str(folder / "store"))))
 
 
@@ -135,7 +140,7 @@ def test_verdicts_carry_their_provenance(done: Done) -> None:
     assert set(origin["data"]) == {"logistic/breast_cancer"}
     assert re.fullmatch(r"[0-9a-f]{64}", origin["data"]["logistic/breast_cancer"])
     chosen = yaml.safe_load((CONFIGS / "paper" / PAPER / "smoke.yaml").read_text())
-    assert origin["settings"] == chosen, "every setting, with its value"
+    assert origin["settings"] == {STUDY: chosen[STUDY]}, "every setting, with its value"
     table = api.load_runs(done.store)
     assert origin["runs"]["number"] == table.run.nunique()
     assert origin["runs"]["digest"] == spec.digest(sorted(table.run.unique()))[:20]
@@ -179,6 +184,26 @@ def test_again_it_computes_nothing(done: Done, monkeypatch: pytest.MonkeyPatch) 
     assert contents(done.store) == before
     after = {p.name: p.read_bytes() for p in done.folder.iterdir()}
     assert [name for name in page if after[name] != page[name]] == [], "the same to the byte"
+
+
+def test_all_claims_of_the_paper(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paper_claims, "CLAIMS", EVERY_CLAIM)
+    ended = command(*smoke(store=str(tmp_path / "store")))
+    assert (ended.code, ended.err) == (0, "")
+    folder = results / "local" / PAPER / "smoke"
+    verdicts = json.loads((folder / "verdicts.json").read_text())["verdicts"]
+    assert [verdict["claim"] for verdict in verdicts] == [f"A{number}" for number in range(1, 11)]
+    page = (folder / "README.md").read_text()
+    pictures = re.findall(r"^!\[.*\]\((.+)\.png\)$", page, re.MULTILINE)
+    assert sorted(pictures) == sorted(path.stem for path in folder.glob("*.png"))
+    assert len(pictures) >= 12
+    assert all(path.stat().st_size < 1_000_000 for path in folder.iterdir())
+    for line in page.splitlines():
+        assert not line.startswith("| A") or len(re.findall(r"(?<!\\)\|", line)) == 7, "six cells in every row"
+    before = contents(tmp_path / "store")
+    again = command(*smoke(store=str(tmp_path / "store")))
+    assert again == ended
+    assert contents(tmp_path / "store") == before, "nothing is computed again"
 
 
 @pytest.fixture
@@ -329,7 +354,7 @@ def test_settings_of_the_user_replace_ours_and_no_others(mine: Callable[[str], s
     assert "tuning: 24 runs, 0 done, 24 to do in 3 jobs" in command(*words).out
     options = reproduce.read([*SMOKE, mine(f"{STUDY}: {{passes: 5}}")])
     ours = yaml.safe_load((CONFIGS / "paper" / PAPER / "smoke.yaml").read_text())
-    assert reproduce._settings(PAPER, options) == {STUDY: {**ours[STUDY], "passes": 5}}
+    assert reproduce._settings(PAPER, options) == {**ours, STUDY: {**ours[STUDY], "passes": 5}}
     assert not results.exists()
 
 
@@ -362,7 +387,7 @@ def test_a_plan_leads_to_those_runs(mine: Callable[[str], str], tmp_path: Path, 
         ("[1]", "must hold settings"),
         ("a: [", "is not YAML"),
         (f"{STUDY}: {{sets: [logistic/nope]}}", "there is no task 'logistic/nope'"),
-        (f"{STUDY}: {{batch_sizes: [4096], sampling: reshuffled}}", "larger than the data set"),
+        (f"{STUDY}: {{batch_sizes: [4096]}}", "none of these batch sizes is at most the size of a set"),
         (f"{STUDY}: {{l2: [-1]}}", "l2"),
         (f"{STUDY}: {{methods: {{sgd: [optimizer=sgdd], adagrad: [optimizer=adagrad]}}}}", "did you mean 'sgd'?"),
     ],
@@ -567,10 +592,13 @@ def test_seeds_and_grids_are_fair(path: Path) -> None:
         if "tuning_seeds" not in chosen:
             continue
         assert not set(chosen["tuning_seeds"]) & set(chosen["seeds"]), "fresh seeds were never tuned on"
-        assert list(chosen["grid"]) == list(chosen["methods"])
         factor = np.atleast_1d(chosen["factor"])[0]
         if path.stem != "smoke":
             assert len(chosen["seeds"]) >= 5
             assert factor <= 2.0
-        rates = {m: round(np.log(high / low) / np.log(factor)) + 1 for m, (low, high) in chosen["grid"].items()}
-        assert len(set(rates.values())) == 1, f"the same tuning budget for every method, not {rates}"
+        for part in (chosen, *chosen.get("families", {}).values()):
+            if "grid" not in part:
+                continue
+            assert list(part["grid"]) == list(chosen["methods"])
+            rates = {m: round(np.log(high / low) / np.log(factor)) + 1 for m, (low, high) in part["grid"].items()}
+            assert len(set(rates.values())) == 1, f"the same tuning budget for every method, not {rates}"

@@ -21,6 +21,7 @@ from experiments.statistics import (
     median_interval,
     paired_ratio,
     rank_correlation,
+    rank_correlation_interval,
 )
 
 DRAWS = np.random.default_rng(5)
@@ -180,6 +181,36 @@ def test_rank_correlations_by_hand() -> None:
 @pytest.mark.filterwarnings("error")
 def test_rank_correlations_that_do_not_exist(x: list[float], y: list[float]) -> None:
     assert math.isnan(rank_correlation(x, y))
+
+
+def test_the_interval_of_a_rank_correlation_by_hand() -> None:
+    found = rank_correlation_interval(range(10), [2, 1, 4, 3, 6, 5, 8, 7, 10, 9])
+    r = 1 - 6 * 10 / (10 * 99)  # ten squared differences of 1: 31/33, and (1 + r)/(1 - r) = 32
+    half = 1.959963984540054 * math.sqrt((1 + r * r / 2) / 7)
+    assert found.value == pytest.approx(r, rel=1e-14)
+    for end, sign in ((found.low, -1), (found.high, 1)):
+        odds = 32 * math.exp(2 * sign * half)
+        assert end == pytest.approx((odds - 1) / (odds + 1), rel=1e-12)
+    assert found.n == 10
+
+
+def test_the_interval_of_a_rank_correlation_covers_it_as_often_as_it_says() -> None:
+    source, true = np.random.default_rng(8), 6 / math.pi * math.asin(0.7 / 2)  # of normal pairs of correlation 0.7
+    pairs = source.multivariate_normal([0, 0], [[1, 0.7], [0.7, 1]], size=(1500, 15))
+    found = [rank_correlation_interval(list(p[:, 0]), list(p[:, 1])) for p in pairs]
+    assert sum(one.low <= true <= one.high for one in found) / 1500 == pytest.approx(0.95, abs=0.017)  # three errors
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_perfect_rank_correlation_has_an_interval(sign: int) -> None:
+    found = rank_correlation_interval(range(5), [sign * 2.0**i for i in range(5)])
+    assert [found.value, found.low, found.high] == pytest.approx([sign] * 3, abs=1e-12)
+    assert max(abs(found.low), abs(found.high)) <= 1
+
+
+@pytest.mark.parametrize("x", [[1.0, 2.0, 3.0, 4.0], [1.0] * 6])
+def test_few_or_equal_points_have_no_bounds(x: list[float]) -> None:
+    assert pair(rank_correlation_interval(x, range(len(x)))) == (-math.inf, math.inf)
 
 
 # Decisions -----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from sklearn.datasets import dump_svmlight_file
 from sklearn.linear_model import LogisticRegression as InSklearn
 
 from data import cache
-from experiments import api, measure
+from experiments import api, config, measure
 from experiments.gradients import STRATEGIES
 from experiments.tasks import optima, rows
 from experiments.tasks.linear import LinearTask
@@ -316,3 +316,20 @@ def test_a_rotation_changes_the_axes_and_nothing_else(problem, tmp_path):
         np.testing.assert_allclose(factor * (bound.T @ bound).toarray() / 60 + l2 * np.eye(41), expected, atol=1e-12)
     with pytest.raises(SettingError, match="for at most 5,000 columns"):
         MulticlassLogistic(path=path, features=6000, rotated=True).prepare(CPU, torch.float64)
+
+
+def test_rotations_have_numbers_and_the_first_is_true(problem):
+    path, _, labels = problem
+    tasks = {value: ready(path, labels, rotated=value) for value in (False, True, 2, 3)}
+    rows = {value: task.batch(None)["rows"] for value, task in tasks.items()}
+    for number, seed in ((True, []), (2, [2]), (3, [3])):
+        q, r = np.linalg.qr(np.random.default_rng([*b"rotation", 40, *seed]).standard_normal((40, 40)))
+        np.testing.assert_allclose(rows[number], rows[False].numpy() @ (q * np.sign(np.diagonal(r))), atol=1e-13)
+        assert tasks[number].objective() == tasks[False].objective()
+    name = "logistic/libsvm" if len(np.unique(labels)) == 2 else "multiclass/libsvm"
+    ids = [
+        config.request([f"task={name}", f"task.path={path}", f"task.rotated={value}"]).runs[0].id
+        for value in ("false", "0", "true", "1", "2", "3")
+    ]
+    assert (ids[0], ids[2]) == (ids[1], ids[3])
+    assert len(set(ids)) == 4

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import figures
-from experiments.papers.adagrad_anisotropic.anisotropy_tables import MAIN
+from experiments.papers.adagrad_anisotropic.anisotropy_tables import MAIN, short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,14 +30,16 @@ def draw(tables: "Mapping[str, pandas.DataFrame]", settings: Any, question: str)
     shown = shown.sort_values(["kind", "L"], ascending=[False, True])  # real sets at the top, the most uneven first
     sets = f"{(shown.kind == 'real').sum()} real sets and {(shown.kind != 'real').sum()} made-up problems (grey names)"
     taken = (
-        "sigma is that of one example's gradient where ||sigma||_1 is largest along AdaGrad's path (w_0 = 0 included; "
-        f"batch size {settings.batch_size}, {settings.passes} passes, tuned rate, mean of {len(settings.seeds)} seeds)"
+        "sigma is that of one example's gradient along AdaGrad's path, the largest by coordinate at the recorded "
+        f"points (w_0 = 0 included; batch size {settings.batch_size}, {settings.passes} passes, tuned rate, mean of "
+        f"{len(settings.seeds)} seeds)"
     )
     ours = f"Logistic regression, l2 = {l2}; sets, scaling and paths are our choices"
     of_norms = (
         f"{question} Left: ||L||_1 of the smallest L that is certified (red square) against d ||L||_inf (blue dot) and "
-        "d lambda_max (bar); right: ||sigma||_1 against sqrt(d) ||sigma||_2. Reading: the number is the factor between "
-        "square and dot; 1 means that all coordinates are alike, claim A6 wants 3 on the left and 1.2 on the right. "
+        "d lambda_max (bar: SGD's best constant); right: ||sigma||_1 against sqrt(d) ||sigma||_2. Reading: the number "
+        "is the factor between square and dot; 1 means that all coordinates are alike, claim A6 wants 3 on the left "
+        "and 1.2 on the right. "
         f"The longer the line, the more is concentrated on few of the d coordinates. n: {sets}; {taken}. {ours}."
     )
     of_ratios = (
@@ -118,7 +120,7 @@ def _by_set(shown: "pandas.DataFrame") -> tuple[Any, Any]:
 
     width, _ = figures.size(2)
     figure, axes = plt.subplots(1, 2, figsize=(width, 0.9 + 0.17 * len(shown)), sharey=True, layout="constrained")
-    axes[0].set_yticks(np.arange(len(shown)), [f"{_short(name)} ({d:,})" for name, d in shown.d.items()])
+    axes[0].set_yticks(np.arange(len(shown)), [f"{short(name)} ({d:,})" for name, d in shown.d.items()])
     for label, kind in zip(axes[0].get_yticklabels(), shown.kind, strict=True):
         label.set_color("black" if kind == "real" else "#7F7F7F")
     axes[0].set_ylabel("set (d)")
@@ -137,7 +139,7 @@ def _curves(curves: "pandas.DataFrame") -> Any:
     for name, color in zip(names, colors, strict=True):
         part = curves[curves["set"] == name]
         for axis, column in zip(axes, ("L", "sigma"), strict=True):
-            axis.plot(part.share, part[column] / part[column].max(), color=color, label=_short(name))
+            axis.plot(part.share, part[column] / part[column].max(), color=color, label=short(name))
         axes[0].plot(part.share, part["L, diagonal"] / part.L.max(), "--", color=color, linewidth=0.7)
     least = min(1e-1, max(1e-6, float((curves.L / curves.groupby("set").L.transform("max")).min()) / 2))
     for axis, label in zip(
@@ -147,7 +149,3 @@ def _curves(curves: "pandas.DataFrame") -> Any:
         axis.tick_params(labelleft=True)
     figure.legend(*axes[1].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     return figure
-
-
-def _short(name: str) -> str:
-    return name.removeprefix("logistic/")

@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from experiments import figures
 from experiments.papers.adagrad_anisotropic.critical_batches import short
+from experiments.theory.critical_batch import LEAST_GAP
 
 if TYPE_CHECKING:
     import pandas
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from experiments.study import Figures
 
 _AXES = {"examples": "examples", "steps": "steps", "seconds": "seconds of training"}
-_LINES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))  # from the smallest batch size to the largest
+_LINES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1, 1, 1)), (0, (6, 1, 1, 1, 1, 1)))  # the smallest batch first
 
 
 def draw(points: "pandas.DataFrame", costs: "pandas.DataFrame", settings: Any, question: str) -> "Figures":
@@ -37,29 +36,30 @@ def draw(points: "pandas.DataFrame", costs: "pandas.DataFrame", settings: Any, q
             axis.minorticks_off()
         row[0].set_title(f"{short(name)}, batches of {', '.join(map(str, settings.batch_sizes[name]))}")
         row[0].set_ylabel(r"gap $f(w_t)-f^*$")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(settings.methods) * 3, frameon=False)
+    handles, labels = max((row[0].get_legend_handles_labels() for row in axes), key=lambda found: len(found[1]))
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 6), frameon=False)
     return {"curves": (figure, _caption(sets, settings, question))}
 
 
 def _panel(axis: Any, points: "pandas.DataFrame", column: str, settings: Any) -> None:
     for method in settings.methods:
         look = figures.style(method)
-        for place, batch in enumerate(map(str, settings.batch_sizes[points["set"].iloc[0]])):
+        batches = settings.batch_sizes[points["set"].iloc[0]]
+        for place, batch in enumerate(map(str, batches)):
             part = points[(points.method == method) & (points.batch == batch) & (points.steps > 0)]
+            part = part.assign(gap=part.gap.clip(lower=LEAST_GAP))
             for _, seed in part.groupby("seed"):
                 axis.plot(seed[column], seed.gap, color=look.color, linewidth=0.4, alpha=0.4)
-            grouped = part.assign(log=np.log(part.gap.clip(lower=1e-12))).groupby("steps")
-            line = _LINES[place % len(_LINES)]
-            label = f"{method}, {('small', 'middle', 'largest')[place]}"
-            axis.plot(
-                grouped[column].mean() if column != "steps" else grouped.log.mean().index,
-                np.exp(grouped.log.mean()),
-                color=look.color,
-                linestyle=line,
-                linewidth=1.1,
-                label=label,
-            )
+            middle = part[["steps", "examples", "seconds", "gap"]].groupby("steps", as_index=False).median()
+            line = {"color": look.color, "linestyle": _LINES[place % len(_LINES)], "linewidth": 1.1}
+            axis.plot(middle[column], middle.gap, label=f"{method}, {_name(place, len(batches))}", **line)
+
+
+def _name(place: int, count: int) -> str:
+    """What a batch size is called in every set: smallest, largest, and those between."""
+    if place in (0, count - 1):
+        return "largest" if place else "smallest"
+    return "middle" if count == 3 else f"no. {place + 1}"
 
 
 def _caption(sets: list[str], settings: Any, question: str) -> str:
@@ -68,8 +68,9 @@ def _caption(sets: list[str], settings: Any, question: str) -> str:
         f"{question} Gap to the optimum against examples, steps and seconds of training, of "
         f"{' and '.join(settings.methods)} on {', '.join(map(short, sets))} (logistic regression, l2 = {settings.l2}, "
         f"{iterate} iterate), each batch size at the rate that needs the fewest examples to the dotted line, "
-        f"{settings.target:g} of the first gap. Reading: small batches are ahead in examples, large ones in steps, and "
-        f"in seconds what a step costs decides. Thin lines: {len(settings.alone)} seeds, each run alone; thick: their "
-        "median. The seconds are those of the machine that drew this figure (one thread for small steps), and "
-        "leave out evaluation. Sets, batch sizes and target are our choices."
+        f"{settings.target:g} of the first gap. Reading: what is further left is ahead, and a batch size that is ahead "
+        f"in one panel may be behind in another. Thin lines: {len(settings.alone)} seeds, each run alone; thick: the "
+        "median of their gaps at each recorded step, against the median of their seconds there. The seconds are "
+        "those of the machine that ran the runs (one thread for small steps), and leave out evaluation. Sets, batch "
+        "sizes and target are our choices."
     )

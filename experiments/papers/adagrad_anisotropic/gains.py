@@ -51,16 +51,18 @@ def reported(fresh: "pandas.DataFrame") -> "pandas.DataFrame":
 
 def by_cell(
     fresh: "pandas.DataFrame", keys: Sequence[str], readout: str, *methods: str
-) -> Iterator[tuple[dict[str, Any], "pandas.DataFrame", bool]]:
-    """For each cell that has all these methods: its keys, the gaps by method (columns) and seed, is any at an edge."""
+) -> Iterator[tuple[dict[str, Any], dict[str, list[float]], bool]]:
+    """For each cell: its keys, by those of the methods that it has the gaps seed by seed, and is any at an edge."""
     table = fresh[(fresh.readout == readout) & fresh.method.isin(methods)]
-    for values, cell in table.groupby(list(keys), sort=False):
-        wide = cell.pivot(index="seed", columns="method", values="value")
-        if set(methods) <= set(wide.columns):
-            yield dict(zip(keys, values, strict=True)), wide, bool(cell.edge.any())
+    cells = table.groupby(list(keys), sort=False)
+    wide = table.assign(cell=cells.ngroup()).pivot(index="cell", columns=["method", "seed"], values="value")
+    gaps = {method: wide[method].to_numpy() for method in methods if method in wide}
+    for cell, (values, edge) in enumerate(cells.edge.any().items()):
+        own = {method: of[cell].tolist() for method, of in gaps.items() if not np.isnan(of[cell]).any()}
+        yield dict(zip(keys, values, strict=True)), own, bool(edge)
 
 
-def log_ratio(gaps: "pandas.DataFrame", rival: str, challenger: str) -> list[float]:
+def log_ratio(rival: Sequence[float], challenger: Sequence[float]) -> list[float]:
     """The gain, seed by seed."""
     with np.errstate(invalid="ignore"):  # inf - inf: both diverged
-        return [float(v) for v in np.log(gaps[rival]) - np.log(gaps[challenger])]
+        return [float(v) for v in np.log(rival) - np.log(challenger)]

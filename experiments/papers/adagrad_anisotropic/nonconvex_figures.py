@@ -58,6 +58,8 @@ def _means(main: "pandas.DataFrame", settings: Any) -> Any:
 def _line(axis: Any, cell: "pandas.DataFrame", look: Any, name: str) -> None:
     wide = cell.pivot(index="seed", columns="steps", values="value").sort_index(axis=1)
     if not (np.isfinite(wide.to_numpy()) & (wide.to_numpy() > 0)).all():
+        place = 0.04 + 0.08 * len(axis.texts)
+        axis.text(0.03, place, f"{name}: a run diverged, not drawn", transform=axis.transAxes, fontsize=7)
         return
     steps = wide.columns.to_numpy(dtype=float)
     found = mean_interval([slope(steps, seed) for seed in wide.to_numpy()])
@@ -99,6 +101,8 @@ def _scatter(scatter: "pandas.DataFrame", settings: Any) -> Any:
                     groups = [c.rpartition("_")[2] for c in part.columns if c.startswith("scatter_gradient_")]
                     x, y = ([point[f"scatter_{k}_{g}"] for g in groups] for k in ("gradient", kind))
                     shown = [(a, b) for a, b in zip(x, y, strict=True) if a > 0 and b > 0]
+                    if not shown:
+                        continue
                     color = [max(1.0, float(point["step"]))] * len(shown)
                     look = {"c": color, "marker": marker, "s": 9, "linewidths": 0.8, "norm": norm, "cmap": "viridis"}
                     axis.scatter(*zip(*shown, strict=True), **look)
@@ -131,13 +135,22 @@ def _means_caption(main: "pandas.DataFrame", settings: Any, question: str) -> st
 
 
 def _scatter_caption(scatter: "pandas.DataFrame", settings: Any) -> str:
-    correlations = scatter.groupby("method").scatter_correlation.agg(["min", "median", "max"])
-    said = "; ".join(f"{m}: {r['median']:.2f} ({r['min']:.2f} to {r['max']:.2f})" for m, r in correlations.iterrows())
+    several = scatter.task.nunique() > 1
+    said = []
+    for (task, method), points in scatter.sort_values("step").groupby(["task", "method"], sort=False):
+        correlation = float(points.scatter_correlation.iloc[-1])
+        if np.isfinite(correlation):
+            said.append(f"{_short(task) + ', ' if several else ''}{method}: {correlation:.2f} ({len(points)} points)")
+    within = (
+        " Rank correlation of log row sum and log |d_j f| within coordinates (both less their mean in each "
+        f"coordinate), over the points of a run: {'; '.join(said)}. An L1_j > 0 would make it positive; "
+        "so would anything else that changes both along the path."
+    )
     return (
-        "Does curvature grow with the gradient, coordinate by coordinate, as L_j = L0_j + L1_j |d_j f| would have "
-        "it? Along one full-batch run of each method at its best rate, coordinates are put into ten groups by |d_j "
-        "f|; each point is the median of one group at one step (colour). Circles: row sums of |H|, an L that is "
-        "valid at this point but not the smallest; crosses: |H_jj|, only a lower bound for L. Rank correlation of "
-        f"row sum and gradient over all coordinates, median over the points (range): {said}. Reading: a flat cloud "
-        "is plain smoothness (L1 = 0), a rising one is the generalised kind. All of it is ours."
+        "Curvature against gradient, coordinate by coordinate, beside L_j <= L0_j + L1_j |d_j f|. Along one full-batch "
+        "run of each method at its best rate, coordinates with a gradient and a curvature are put into ten groups by "
+        "|d_j f|; each point is the median of one group at one step (colour). Circles: row sums of |H|, an L that is "
+        "valid at this point but not the smallest; crosses: |H_jj|, only a lower bound for L_j. Both are taken at "
+        "points of the path and bound no L from above elsewhere. Reading: every coordinate may have its own L0_j, so a "
+        f"cloud that rises across coordinates says nothing about L1.{within if said else ''} All of it is ours."
     )

@@ -12,6 +12,8 @@ from experiments.theory.smoothness import smoothness
 from optim.settings import SettingError
 
 CURVES = ("L", "L, diagonal", "sigma")
+MINIMISER = "minimiser"  # of the problem itself
+COMPARATORS = {"l2 = 1/n": 1.0, "l2 = 10/n": 10.0, "l2 = 0.1/n": 0.1}  # in units of 1/n; the first is the main one
 
 
 def constants(words: Sequence[str], content: str) -> list[dict[str, Any]]:
@@ -31,7 +33,7 @@ def constants(words: Sequence[str], content: str) -> list[dict[str, Any]]:
         "row_sums": linear_models.row_sums(rows, factor, l2)[used],
         "diagonal": linear_models.diagonal(rows, factor, l2)[used],
     }
-    point, comparator = _comparator(problem, words)
+    point, comparator = _comparator(problem, words, next(iter(COMPARATORS)))
     ((name, start),) = problem.init().items()
     places = {"at w_0": start, "at w*": start.new_tensor(point).view_as(start)}
     sigma = {where: gradient_noise(problem, {name: w})[name].numpy() for where, w in places.items()}
@@ -45,6 +47,17 @@ def constants(words: Sequence[str], content: str) -> list[dict[str, Any]]:
     for where, deviations in sigma.items():
         row |= {f"sigma_1 {where}": float(deviations.sum()), f"sigma_2 {where}": float(np.linalg.norm(deviations))}
     return [row]
+
+
+def comparators(words: Sequence[str], content: str) -> list[dict[str, Any]]:
+    """A row for each of COMPARATORS: choice, comparator (what w* is), D_inf and D_2, as in `constants`."""
+    problem, _ = _load(words)
+    rows = []
+    for choice in COMPARATORS:
+        point, comparator = _comparator(problem, words, choice)
+        lengths = {"D_inf": float(np.abs(point).max()), "D_2": float(np.linalg.norm(point))}
+        rows.append({"choice": choice, "comparator": comparator, **lengths})
+    return rows
 
 
 def sorted_curves(words: Sequence[str], content: str, points: int) -> list[dict[str, Any]]:
@@ -77,10 +90,12 @@ def _load(words: Sequence[str]) -> tuple[Any, tuple[Any, float, float]]:
     return problem, bound
 
 
-def _comparator(problem: Any, words: Sequence[str]) -> tuple[np.ndarray, str]:
-    """w*, (columns,), and what it is: without a finite minimiser that of the problem with l2 = 1/n."""
+def _comparator(problem: Any, words: Sequence[str], choice: str) -> tuple[np.ndarray, str]:
+    """w*, (columns,), and what it is: without a finite minimiser that of the problem with the l2 of this choice."""
     found = problem.minimum().point
     if found is not None:
-        return np.asarray(found), "minimiser"
-    with_l2: Any = load_task(words[0].removeprefix("task="), [*words[1:], f"task.l2={1 / problem.size!r}"])
-    return np.asarray(with_l2.minimum().point), "minimiser with l2 = 1/n"
+        return np.asarray(found), MINIMISER
+    with_l2: Any = load_task(
+        words[0].removeprefix("task="), [*words[1:], f"task.l2={COMPARATORS[choice] / problem.size!r}"]
+    )
+    return np.asarray(with_l2.minimum().point), f"{MINIMISER} with {choice}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import figures
-from experiments.papers.adagrad_anisotropic.critical_batches import short
+from experiments.papers.adagrad_anisotropic.critical_batches import CONDITIONAL, short
 from experiments.statistics import exp_interval, mean_interval
 from experiments.theory.critical_batch import Fit
 
@@ -71,6 +71,8 @@ def _line(axis: Any, part: "pandas.DataFrame", law: "pandas.Series[Any]", aside:
         reached = cell.needed[np.isfinite(cell.needed)]
         axis.plot([size] * len(reached), reached, "_", color=look.color, alpha=0.45, markersize=4, zorder=1)
         if len(reached) < len(cell):
+            top = axis.get_xaxis_transform()
+            axis.plot(size, 0.96, "^", color=look.color, markerfacecolor="white", markersize=4, transform=top)
             continue
         interval = exp_interval(mean_interval(np.log(reached)))
         axis.plot([size, size], [interval.low, interval.high], color=look.color, linewidth=1.0)
@@ -99,10 +101,11 @@ def _caption(sets: list[str], settings: Any, question: str) -> str:
         "and ||sigma||_2^2/(lambda_max eps) for SGD, sigma at w_0, known up to a constant). Each point has its own "
         f"learning rate, the one that needs the fewest examples on {len(settings.tuning_seeds)} other seeds, on a grid "
         f"of factor {settings.factor[0]:g} widened until it is inside. Dashes: {len(settings.seeds)} seeds; markers: "
-        "their geometric mean with 95% interval, left out where a seed never gets there; open: the exact gradient, not "
-        "in the fit. The gap is recorded at up to 64 points, evenly spaced on a logarithmic axis, and taken to be a "
-        "line in log-log between two of them. Sets, targets, batch sizes and grids are our choices; batches are drawn "
-        "with replacement, so that they may be larger than the set."
+        "their geometric mean with 95% interval; open triangles at the top: batch sizes at which a seed never gets "
+        "there, not in the fit; other open markers: the exact gradient, not in the fit either. "
+        f"{CONDITIONAL}. The gap is recorded at up to 64 points, evenly spaced on a logarithmic axis, and taken to be "
+        "a line in log-log between two of them. Sets, targets, batch sizes and grids are our choices; batches are "
+        "drawn with replacement, so that they may be larger than the set."
     )
 
 
@@ -116,7 +119,8 @@ def _critical(fits: "pandas.DataFrame", settings: Any) -> tuple[Any, str]:
         kept = [row for row in part.to_dict(orient="records") if 0 < row["critical"].value < math.inf]
         for row in kept:
             critical, at = row["critical"], row["predicted"]
-            axis.plot([at, at], [critical.low, critical.high], color=look.color, linewidth=1.0, zorder=2)
+            shown = [end for end in (critical.low, critical.value, critical.high) if 0 < end < math.inf]
+            axis.plot([at] * len(shown), shown, color=look.color, linewidth=1.0, zorder=2)
             place = targets.index(row["target"])
             inside = row["smallest"] <= critical.value <= row["largest"]
             face: dict[str, Any] = {
@@ -135,11 +139,11 @@ def _critical(fits: "pandas.DataFrame", settings: Any) -> tuple[Any, str]:
     figures.label_lines(axis)
     larger = ", ".join(f"{target:g}" for target in targets)
     return figure, (
-        "Does the predicted critical batch tell the measured one? Fitted M* with its 95% interval over "
-        f"{len(settings.seeds)} seeds against ||sigma||_1^2/(||L||_1 eps) (AdaGrad) and ||sigma||_2^2/(lambda_max eps) "
-        f"(others), sigma at w_0 and L certified; one marker for each set and target, larger for a harder target "
-        f"({larger} of the first gap, in order of size). The bounds leave constants open, so a line parallel to the "
-        "diagonal would agree with them. Open: M* outside the batch sizes that were fitted, an extrapolation. Fits "
-        "without a critical batch within a factor of 1,000 of the sizes are left "
-        f"out. l2 = {settings.l2[0]}, {next(iter(settings.readouts))} iterate; sets and targets are our choices."
+        "Does the predicted critical batch tell the measured one? Fitted M* with its 95% interval (bootstrap over "
+        f"{len(settings.seeds)} seeds, for the picked learning rates) against ||sigma||_1^2/(||L||_1 eps) (AdaGrad) "
+        "and ||sigma||_2^2/(lambda_max eps) (others), sigma at w_0 and L certified; one marker for each set and "
+        f"target, larger for a harder target ({larger} of the first gap, in order of size). The bounds leave constants "
+        "open, so a line parallel to the diagonal would agree with them. Open: M* outside the batch sizes that were "
+        "fitted, an extrapolation. Fits without a critical batch within a factor of 1,000 of the sizes are left out. "
+        f"l2 = {settings.l2[0]}, {next(iter(settings.readouts))} iterate; sets and targets are our choices."
     )

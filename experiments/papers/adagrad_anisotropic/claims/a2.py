@@ -1,31 +1,7 @@
 """A2: AdaGrad ends closer to the optimum than SGD."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from experiments.claims import Claim, Judgement, Measurements
-from experiments.papers.adagrad_anisotropic.ratios import BETTER, NOTHING, STUDY, arms, ratios, shown
-from experiments.statistics import Answer, decide_share
-
-SHARE = 0.8  # in how many cells
-
-
-def lower_gap(measurements: Measurements, arm: Mapping[str, Any]) -> Judgement:
-    """A2: at equal examples AdaGrad reaches a lower gap than SGD, each tuned."""
-    table = ratios(measurements, arm)
-    if table.empty:
-        return NOTHING
-    answers: list[Answer] = list(table.answer)
-    answer, share = decide_share(answers, SHARE)
-    sure, below, undecided = (answers.count(a) for a in ("holds", "fails", "inconclusive"))
-    remarks = [
-        f"{sure} of {len(answers)} cells have a ratio above {BETTER} for certain, {below} below, {undecided} undecided",
-        f"the ratio SGD / AdaGrad runs from {table.ratio.min():.3g} to {table.ratio.max():.3g}",
-    ]
-    if table.edge.any():
-        remarks.append(f"in {int(table.edge.sum())} cells a best learning rate is at the edge of its grid: not decided")
-    return Judgement(answer, share, tuple(remarks), shown(table))
-
+from experiments.claims import Claim
+from experiments.papers.adagrad_anisotropic.ratios import STUDY, arms, lower_gap
 
 CLAIM = Claim(
     id="A2",

@@ -8,11 +8,14 @@ import numpy as np
 
 from experiments.claims import NOT_TESTABLE, Claim, Judgement, Measurements
 from experiments.papers.adagrad_anisotropic.critical_batches import (
+    CONDITIONAL,
+    LEAST_SPAN,
     METHOD,
     NOTHING,
     STUDY,
     arms,
     chosen,
+    doubt,
     plain,
     seconds_and_steps,
     summary,
@@ -24,19 +27,23 @@ STEEP = (0.7, 1.1)  # slope of log N against log M beyond 4 M*
 
 
 def no_cost_until_critical(measurements: Measurements, arm: Mapping[str, Any]) -> Judgement:
-    """A4: flat up to M*/8 and linear beyond 4 M*, for every set and target where the range of M shows it."""
+    """A4: flat up to M*/8, and linear beyond 4 M* where the range of M shows that, for every set and target."""
     table = chosen(measurements, arm)
     own = table[table.method == METHOD].to_dict(orient="records")
     if not own:
         return NOTHING
     judged = [(_flat(row), _steep(row)) for row in own]
-    answers = [_both(flat, steep) for flat, steep in judged]
+    answers = [all_of(both) for both in judged]
+    alone = judged.count(("holds", NOT_TESTABLE))
     ratios = [ratio for row in own for _, ratio in row["flat"]]
     worst = max(ratios, key=lambda r: r.value, default=Interval(math.nan, -math.inf, math.inf, 0))
     remarks = [
         _count("up to M*/8", [flat for flat, _ in judged]),
         _count("beyond 4 M*", [steep for _, steep in judged]),
     ]
+    if alone:
+        remarks.append(f"{alone} of {len(own)} cells on the flat part alone: no batch sizes beyond 4 M*")
+    remarks += [f"{summary(row)}: {why}" for row in own if (why := _untold(row))]
     remarks += [
         f"{summary(row)}: not as claimed" for row, answer in zip(own, answers, strict=True) if answer == "fails"
     ]
@@ -48,18 +55,23 @@ def no_cost_until_critical(measurements: Measurements, arm: Mapping[str, Any]) -
     return Judgement(all_of(answers), worst, tuple(remarks), tuple(cells))
 
 
-def _both(flat: Answer, steep: Answer) -> Answer:
-    """A line beyond M* is no evidence that anything was free before it: it does not hold on its own."""
-    return NOT_TESTABLE if flat == NOT_TESTABLE and steep == "holds" else all_of([flat, steep])
-
-
 def _flat(row: Mapping[str, Any]) -> Answer:
-    """Does no batch size up to M*/8 need more than 1.5 times the examples of the smallest?"""
-    if not row["flat"]:
-        return NOT_TESTABLE
-    if row["edge"]:
+    """Does no batch size up to M*/8 need more than 1.5 times the examples of the smallest?
+
+    Where the sizes begin too late to tell, or M* is 0, nothing was seen to be free: that decides nothing.
+    """
+    if _untold(row):
         return "inconclusive"
     return all_of([_at_most(ratio, MOST) for _, ratio in row["flat"]])
+
+
+def _untold(row: Mapping[str, Any]) -> str:
+    """Why the flat part cannot be told; empty where it can, and where there is no fit at all."""
+    if why := doubt(row):
+        return why
+    if row["flat"] or row["sizes"] < 3:
+        return ""
+    return f"nothing seen to be free, M*/8 is less than {LEAST_SPAN} times the smallest batch size"
 
 
 def _steep(row: Mapping[str, Any]) -> Answer:
@@ -100,7 +112,7 @@ CLAIM = Claim(
     sentence="A larger batch costs AdaGrad no examples until a critical batch size.",
     mark="S",
     studies=("curves", STUDY),
-    statistic="largest N(M)/N(M_min) up to M*/8, N: examples to the target, M* from the fit N_0 (1 + M/M*)",
+    statistic=f"largest N(M)/N(M_min) up to M*/8, M* from the fit N_0 (1 + M/M*); {CONDITIONAL}",
     threshold="at most 1.5 on every set and target, and slope of log N in [0.7, 1.1] beyond 4 M*",
     judge=no_cost_until_critical,
     arms=arms,

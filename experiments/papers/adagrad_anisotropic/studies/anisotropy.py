@@ -1,11 +1,13 @@
 """Are smoothness and gradient noise concentrated on few coordinates, and whose bound is smaller because of it?"""
 
+import itertools
+import math
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from experiments import config, curves, protocol
+from data import MissingData
+from experiments import config, protocol
 from experiments.papers.adagrad_anisotropic import anisotropy_figures, anisotropy_tables, gains, set_constants
 from experiments.protocol import Cell, Protocol
 from experiments.session import Session
@@ -33,7 +35,9 @@ class Settings:
     made_up: dict[str, Any] = setting({}, doc="made-up problems, shown beside: words of a task, by name")
     choices: dict[str, Any] = setting({}, doc="other choices of the real sets, by name: each is an arm")
     l2: list[Any] = field(metadata={"doc": 'strengths of the l2 term; "1/n" for one over the number of examples'})
-    arm_sets: list[str] | None = setting(None, doc="sets with paths for more than the first l2 (all)")
+    arm_sets: list[str] | None = setting(
+        None, doc="sets with paths for more than the first l2 (all); some of the sets are an arm too"
+    )
     batch_size: int = setting(32, minimum=1, doc="examples per step along the paths")
     passes: int = setting(20, minimum=1, doc="examples seen along a path, in passes over the data")
     methods: dict[str, Any] = field(metadata={"doc": "whose paths: overrides by name"})
@@ -74,22 +78,29 @@ class _Problem:
 
 def measure(settings: Settings, session: Session) -> Found:
     """Tables, by set, kind and l2: `constants` (see `set_constants.constants`), `noise` (sigma_1 and sigma_2 by where
-    they were taken and seed), `coefficients` (see `anisotropy_tables`) and `curves` (sorted L_j and sigma_j); and
-    `choices`, the real sets of each arm.
+    they were taken and seed), `comparators` (w* by choice, for problems without a minimiser), `coefficients` (see
+    `anisotropy_tables`) and `curves` (sorted L_j and sigma_j); and `choices`, the real sets of each arm.
 
     The first two have the anisotropy as well: d ||L||_inf/||L||_1, also with lambda_max, and sqrt(d) sigma_2/sigma_1.
     """
     import pandas as pd
 
     problems = _problems(settings)
+    if not problems:
+        return Found({"constants": pd.DataFrame(columns=["set", "kind", "l2"])})
     configs = [{"words": p.words, "content": content_of([*p.words, "dtype=float64"])} for p in problems]
     known = session.calculate(set_constants.constants, _VERSION, configs, "L, sigma and w*")
     constants = pd.DataFrame([{**p.labels, **row} for p, row in zip(problems, known, strict=True)])
+    borrowed = [row["comparator"] != set_constants.MINIMISER for row in known]
+    asked = list(itertools.compress(configs, borrowed))
+    points = session.calculate(set_constants.comparators, _VERSION, asked, "w* by choice")
+    labels = [p.labels for p in itertools.compress(problems, borrowed) for _ in set_constants.COMPARATORS]
+    others = [{**of, **row} for of, row in zip(labels, points, strict=True)]
     drawn = []
     for p, about in zip(problems, configs, strict=True):
         if p.labels["set"] in settings.curves and p.labels["l2"] == str(settings.l2[0]):
-            asked = [{**about, "points": _CURVE_POINTS}]
-            found = session.calculate(set_constants.sorted_curves, _VERSION, asked, "sorted L and sigma")
+            sampled = [{**about, "points": _CURVE_POINTS}]
+            found = session.calculate(set_constants.sorted_curves, _VERSION, sampled, "sorted L and sigma")
             drawn += [{**p.labels, **row} for row in found]
     paths, reported = _paths(settings, problems, session)
     noise = pd.concat([anisotropy_tables.fixed_noise(constants), paths], ignore_index=True)
@@ -97,8 +108,9 @@ def measure(settings: Settings, session: Session) -> Found:
     tables = {
         "constants": constants,
         "noise": noise,
+        "comparators": pd.DataFrame(others) if others else pd.DataFrame(columns=["set", "l2"]),
         "coefficients": anisotropy_tables.coefficients(constants, noise),
-        "choices": anisotropy_tables.choices(settings.sets, settings.choices),
+        "choices": anisotropy_tables.choices(settings.sets, settings.choices, _with_every_l2(settings, problems)),
         "curves": pd.DataFrame(drawn) if drawn else pd.DataFrame(columns=["set", "l2"]),
     }
     return Found(tables, reported)
@@ -106,7 +118,11 @@ def measure(settings: Settings, session: Session) -> Found:
 
 def _problems(settings: Settings) -> list[_Problem]:
     """Every set at hand and made-up problem, with every l2."""
-    real = {name: [f"task={name}"] for name in examples_in(settings.sets)}
+    try:
+        real = {name: [f"task={name}"] for name in examples_in(settings.sets)}
+    except MissingData as problem:
+        print(f"skipped: {problem}", file=sys.stderr)
+        real = {}
     found = []
     for name, words in {**real, **settings.made_up}.items():
         size = config.request(words).runs[0].experiment.task.size
@@ -118,8 +134,15 @@ def _problems(settings: Settings) -> list[_Problem]:
     return found
 
 
+def _with_every_l2(settings: Settings, problems: list[_Problem]) -> list[str]:
+    """The real sets at hand with paths for every l2, where that are only some of them."""
+    real = list(dict.fromkeys(p.labels["set"] for p in problems if p.labels["kind"] == REAL))
+    some = [name for name in real if settings.arm_sets is None or name in settings.arm_sets]
+    return some if len(some) < len(real) and len(settings.l2) > 1 else []
+
+
 def _paths(settings: Settings, problems: list[_Problem], session: Session) -> "tuple[pandas.DataFrame, frozenset[str]]":
-    """Rows of `noise` along paths: the norms where ||sigma||_1 is largest, with the step; and the runs."""
+    """Rows of `noise` along paths: norms of the largest sigma_j by coordinate at the recorded points; and the runs."""
     import pandas as pd
 
     chosen = [
@@ -137,23 +160,24 @@ def _paths(settings: Settings, problems: list[_Problem], session: Session) -> "t
         measured = [
             *(word for word in cell.words if not word.startswith("average=")),
             f"optimizer.lr={float(rate.lr)!r}",
-            "probe=[gradient_noise]",
+            "probe=[noise_supremum]",
             "record=log",
             f"lanes.seed={settings.seeds}",
         ]
         labels = {k: cell.labels[k] for k in ("set", "kind", "l2")} | {"where": f"{cell.labels['method']} path"}
         about = {**labels, "lr": float(rate.lr), "edge": bool(rate.edge)}
         planned += [(about, run) for run in config.request(measured).runs]
-    session.complete([run for _, run in planned], "sigma along paths")
-    found = curves.read(session.store, [run.id for _, run in planned], ["noise_l1", "noise_l2"])
+    finals = session.complete([run for _, run in planned], "sigma along paths")
     rows = []
     for about, run in planned:
-        curve = found[run.id]
-        total, length = curve.values["noise_l1"], curve.values["noise_l2"]
-        at = int(np.nanargmax(total))  # w_0 is one of the points
-        largest = {"sigma_1": float(total[at]), "sigma_2": float(length[at]), "step": int(curve.steps[at])}
+        total, length = (finals[run.id].get(f"noise_supremum_{norm}") for norm in ("l1", "l2"))
+        largest = {"sigma_1": _number(total), "sigma_2": _number(length)}  # w_0 is one of the points
         rows.append({**about, "seed": run.seed, **largest})
     return pd.DataFrame(rows), frozenset(run.id for _, run in planned)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _cell(settings: Settings, problem: _Problem, method: str) -> Cell:
@@ -173,4 +197,6 @@ def _cell(settings: Settings, problem: _Problem, method: str) -> Cell:
 
 def draw(found: Found, settings: Settings) -> "Figures":
     """Norms set by set, sorted curves, and the ratios of the bounds."""
+    if found.tables["constants"].empty:
+        return {}
     return anisotropy_figures.draw(found.tables, settings, QUESTION)

@@ -69,7 +69,7 @@ class Settings:
 
 def measure(settings: Settings, session: Session) -> Found:
     """Run it. Tables: `points`, every recording point of the runs that had the machine to themselves, and `costs`,
-    medians over these runs.
+    medians over these runs, with the lowest and the highest.
     """
     import pandas as pd
 
@@ -95,7 +95,7 @@ def measure(settings: Settings, session: Session) -> Found:
             of_cell.append(_cost(curve, metric, settings.target))
             columns = {"steps": curve.steps, "examples": curve.examples, "seconds": curve.seconds}
             points.append(pd.DataFrame({**labels, "seed": seed, **columns, "gap": curve.values[metric]}))
-        costs.append({**labels, "target": settings.target, **_medians(of_cell)})
+        costs.append({**labels, "target": settings.target, **_spread(of_cell)})
     return Found({"points": pd.concat(points, ignore_index=True), "costs": pd.DataFrame(costs)}, frozenset(asked))
 
 
@@ -109,8 +109,13 @@ def _cost(curve: curves.Curve, metric: str, target: float) -> dict[str, float]:
     return {"steps": steps, **at}
 
 
-def _medians(costs: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.median([cost[name] for cost in costs])) for name in costs[0]}
+def _spread(costs: list[dict[str, float]]) -> dict[str, float]:
+    """Of each cost its median, and as <cost>_min and <cost>_max its ends."""
+    spread: dict[str, float] = {}
+    for name in costs[0]:
+        values = [cost[name] for cost in costs]
+        spread |= {name: float(np.median(values)), f"{name}_min": min(values), f"{name}_max": max(values)}
+    return spread
 
 
 def draw(found: Found, settings: Settings) -> "Figures":

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import protocol
 from experiments.papers.adagrad_anisotropic import gap_figures
+from experiments.papers.adagrad_anisotropic.ratios import RESOLUTION
 from experiments.protocol import Cell, Outcome, Protocol
 from experiments.session import Session
 from experiments.sets import examples_in
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 QUESTION = "Does AdaGrad beat SGD on logistic regression at every batch size, each at its own tuned learning rate?"
 _SAMPLINGS = ("replacement", "reshuffled")
-RESOLUTION = 1e-12
-"""Gaps below it are set to it: f* is not known any better."""
 
 
 @dataclass(kw_only=True)
@@ -69,7 +68,10 @@ class Settings:
 
 
 def measure(settings: Settings, session: Session) -> Outcome:
-    """Run it. The tables' labels: set, examples, l2, eps, sampling, grid, batch, batch_size, steps, method."""
+    """Run it. The tables' labels: set, examples, l2, eps, sampling, grid, batch, batch_size, steps, method.
+
+    Batch sizes above the size of a set are left out.
+    """
     sizes = examples_in(settings.sets)
     first, *others = variants(settings)
     chosen = set(settings.arm_sets or []) & set(sizes)  # all, if none of them is run
@@ -79,12 +81,14 @@ def measure(settings: Settings, session: Session) -> Outcome:
         more = others if name in (chosen or sizes) else []
         for variant in (first, *more):
             batches, methods = only.get("batch_sizes", settings.batch_sizes), only.get("methods", settings.methods)
+            batches = [batch for batch in batches if batch == "full" or batch <= n]
             cells += [_cell(settings, name, n, variant, batch, method) for batch in batches for method in methods]
-    protocol_ = Protocol(tuple(settings.tuning_seeds), tuple(settings.seeds), settings.factor[0])
-    found = protocol.measure(cells, protocol_, session.complete)
-    for table in (found.tuning, found.fresh):
-        table["value"] = table["value"].clip(lower=RESOLUTION)
-    return found
+    if not cells:
+        raise SettingError(
+            f"batch_sizes={settings.batch_sizes}: none of these batch sizes is at most the size of a set"
+        )
+    seeds = tuple(settings.tuning_seeds), tuple(settings.seeds)
+    return protocol.measure(cells, Protocol(*seeds, settings.factor[0], floor=RESOLUTION), session.complete)
 
 
 def variants(settings: Settings) -> list[dict[str, Any]]:

@@ -177,6 +177,8 @@ def _scatter(found: Outcome, settings: Settings, session: Session) -> tuple["pan
     found_points = table.load(session.store, only=set(runs))
     of_groups = found_points[found_points.metric.str.match("scatter_|smoothness_l1|diagonal_l1")]
     wide = of_groups.pivot(index=["run", "step"], columns="metric", values="value").reset_index()
+    if "scatter_correlation" not in wide:  # too few points for it in any run
+        wide["scatter_correlation"] = math.nan
     labels = pd.DataFrame([{"run": run, **about} for run, (_, about) in runs.items()])
     return labels.merge(wide, on="run"), frozenset(runs)
 

@@ -1,4 +1,4 @@
-"""Which problems does AdaGrad win? A family with tunable imbalance of the features and tunable density of w*."""
+"""Which problems does AdaGrad win? A family with tunable imbalance of the features and tunable density of the model."""
 
 import math
 from dataclasses import dataclass, field
@@ -38,7 +38,9 @@ class Settings:
         }
     )
     imbalances: list[float] = field(metadata={"doc": "powers of the law of the features' frequencies or variances"})
-    densities: list[float] = field(metadata={"doc": "shares of the coordinates where w* is not zero"})
+    densities: list[float] = field(
+        metadata={"doc": "shares of the coordinates where the w that makes the targets is not zero"}
+    )
     batch_sizes: list[int] = field(
         metadata={"doc": "examples per step, the main one first; the others for the first family"}
     )
@@ -131,7 +133,11 @@ def coefficients(words: list[str], content: str) -> "list[Row]":
 
 
 def _ratios(settings: Settings, labels: list[dict[str, Any]], known: "list[Row]") -> "pandas.DataFrame":
-    """SGD's bound over AdaGrad's (section 2 of the paper's page, without constants), for the comparator w*."""
+    """SGD's bound over AdaGrad's (section 2 of the paper's page, without constants), for the comparator w*.
+
+    effective_density: ||w*||_2^2/(d ||w*||_inf^2), 1 where all coordinates are of one size. The minimiser w* of noisy
+    rows is not zero where the w that made their targets is.
+    """
     import pandas as pd
 
     rows = []
@@ -147,6 +153,7 @@ def _ratios(settings: Settings, labels: list[dict[str, Any]], known: "list[Row]"
                     "batch_size": size,
                     "steps": steps,
                     **c,
+                    "effective_density": (c["D_2"] / c["D_inf"]) ** 2 / c["d"],
                     "bounds": _whole(main, steps, settings.examples),
                     "bounds, lambda_max": _whole(parts["lambda_max"], steps, settings.examples),
                     "R_b": main.bias_ratio,
