@@ -16,6 +16,7 @@ from experiments.spec import Run
 from experiments.store import Claim, Store
 from optim.settings import SettingError
 
+
 class RunFailed(RuntimeError):
     """Some jobs failed; the store has the reasons, and the same command tries them again."""
 
