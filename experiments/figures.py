@@ -1,6 +1,7 @@
 """One look for all figures: a method keeps its colour and marker in every paper."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,9 @@ def save(figure: "Figure", caption: str, path: Path) -> None:
     """Write `path`.pdf and `path`.png, and the caption beside them as `path`.txt. No dates are written."""
     import matplotlib.pyplot as plt
 
-    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None, "Producer": None})
-    figure.savefig(path.with_suffix(".png"), metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Creating legend")  # that a busy machine is slow
+        figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None, "Producer": None})
+        figure.savefig(path.with_suffix(".png"), metadata={"Software": None})
     path.with_suffix(".txt").write_text(caption + "\n")
     plt.close(figure)

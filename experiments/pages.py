@@ -34,7 +34,11 @@ def write(
     origin = {**provenance.describe(), "settings": {k: asdict(v) for k, v in configured.items()}}
     origin["pages"] = provenance.code_digest(papers=True)
     origin["data"] = _data(session)
-    origin["runs"] = {"number": len(session.asked), "digest": digest(sorted(session.asked))[:20]}
+    origin["runs"] = {
+        "number": len(session.asked),
+        "digest": digest(sorted(session.asked))[:20],
+        "code": _code(session),
+    }
     origin["calculations"] = {"number": len(session.calculated), "digest": digest(sorted(session.calculated))[:20]}
     if _written(folder, [v.claim for v in verdicts], origin):
         return
@@ -92,6 +96,13 @@ def _data(session: Session) -> dict[str, str]:
     """Digest of the data of every task that was run."""
     tasks = {run.experiment.choices.get("task", "task"): run.experiment.task for run in session.asked.values()}
     return {name: task.content().get("data", "") for name, task in sorted(tasks.items())}
+
+
+def _code(session: Session) -> list[str]:
+    """Digests of the code that computed the runs."""
+    folders = {folder.path: folder for folder in session.store.find(session.asked).values()}
+    origins = [folder.provenance() for folder in folders.values()]
+    return sorted({code for origin in origins for code in (origin["code"], *origin["before"])})
 
 
 def _write_runs(outcome: Outcome, path: Path) -> None:
@@ -156,7 +167,8 @@ def _page(
             shown.append(v.cells)
             parts += ["", f"## Cells of the main arm, {v.claim}", "", _markdown(v.cells)]
     commit, libraries = origin["commit"], ", ".join(f"{k} {w}" for k, w in origin["libraries"].items())
-    parts += ["", f"Commit {commit}; {origin['processor']}, {origin['threads']} threads; {libraries}.", ""]
+    code = f"code {origin['code']}, runs by {', '.join(origin['runs']['code'])}"
+    parts += ["", f"Commit {commit} ({code}); {origin['processor']}, {origin['threads']} threads; {libraries}.", ""]
     return "\n".join(parts)
 
 

@@ -115,7 +115,8 @@ def run_rows(store: Store, sweep: Sweep) -> list[Row]:
                 configs[run["run"]] = {**about["columns"], **own, "seed": run["seed"]}
                 ends[run["run"]] = ended[run["run"]]
     keys = dict.fromkeys(key for config in configs.values() for key in config)
-    varying = [k for k in keys if k == "seed" or len({repr(config.get(k)) for config in configs.values()}) > 1]
+    varying = [k for k in keys if k != "seed" and len({repr(config.get(k)) for config in configs.values()}) > 1]
+    varying.append("seed")
     metrics = dict.fromkeys(name for end in ends.values() for name in end["metrics"])
     order = sorted(configs, key=lambda run: [_sortable(configs[run].get(k)) for k in varying])
     return [

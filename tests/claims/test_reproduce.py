@@ -540,7 +540,7 @@ def leaves(text: str) -> dict[str, str]:
             rest = lines[end.line][end.column :] if end.line < len(lines) else ""
             found[path] = rest.partition("#")[2].strip()
 
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     if root is not None:
         visit(root, "")
     return found
