@@ -13,6 +13,7 @@ from scipy import optimize, special
 from scipy.stats import t
 
 from data.generators import power_law_classification
+from experiments import checks
 from experiments.claims import Verdict, judge, write
 from experiments.components import CONFIGS
 from experiments.papers.adagrad_anisotropic import gains
@@ -130,9 +131,9 @@ def test_settings_that_cannot_be_used_are_refused(study: str, change: dict[str, 
 
 
 def test_a_grid_of_rates() -> None:
-    assert gains.rates([0.25, 4.0], 2.0) == (0.25, 0.5, 1.0, 2.0, 4.0)
-    assert gains.rates([1.0, 5.0], 4.0) == (1.0, 4.0, 16.0)
-    assert gains.rates([1.0, 1.0], 2.0) == (1.0,)
+    assert checks.rates([0.25, 4.0], 2.0) == (0.25, 0.5, 1.0, 2.0, 4.0)
+    assert checks.rates([1.0, 5.0], 4.0) == (1.0, 4.0, 16.0)
+    assert checks.rates([1.0, 1.0], 2.0) == (1.0,)
 
 
 def test_cells_come_as_they_were_run_with_the_methods_they_have() -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optim.settings import SettingError, is_number
+from experiments import checks
+from optim.settings import SettingError
 
 if TYPE_CHECKING:
     import pandas
@@ -14,24 +15,11 @@ RESOLUTION = 1e-12
 """Gaps below it are set to it: f* is not known any better."""
 
 
-def rates(ends: Sequence[float], factor: float) -> tuple[float, ...]:
-    """The learning rates first, first * factor, ... up to the first one that is at least the last."""
-    grid = [float(ends[0])]
-    while grid[-1] < float(ends[1]):
-        grid.append(grid[-1] * factor)
-    return tuple(grid)
-
-
 def check_methods(methods: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
     """Raise SettingError unless every method is a list of overrides and has the ends of a grid of learning rates."""
     if not {"sgd", "adagrad"} <= set(methods):
         raise SettingError(f"methods must have 'sgd' and 'adagrad', not only {', '.join(methods) or 'none'}")
-    for method, words in methods.items():
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise SettingError(f"methods: '{method}' must be a list of overrides, such as [optimizer=sgd]")
-        ends = grid.get(method)
-        if not (isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends)) and 0 < ends[0] <= ends[1]):
-            raise SettingError(f"grid: '{method}' must have its first and last learning rate, 0 < first <= last")
+    checks.methods(methods, grid)
 
 
 def rivals(methods: Sequence[str]) -> list[str]:

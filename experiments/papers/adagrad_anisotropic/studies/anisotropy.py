@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from data import MissingData
-from experiments import config, protocol
+from experiments import checks, config, protocol
 from experiments.papers.adagrad_anisotropic import anisotropy_figures, anisotropy_tables, gains, set_constants
 from experiments.protocol import Cell, Protocol
 from experiments.session import Session
 from experiments.sets import content_of, examples_in
 from experiments.spec import Run
 from experiments.study import Found
-from optim.settings import SettingError, is_number, nearest, setting
+from optim.settings import SettingError, nearest, setting
 
 if TYPE_CHECKING:
     import pandas
@@ -51,20 +51,13 @@ class Settings:
         gains.check_methods(self.methods, self.grid)
         if not self.sets or len({*self.sets, *self.made_up}) < len(self.sets) + len(self.made_up):
             raise SettingError("sets must name at least one task, and none twice or again in made_up")
-        for name, words in self.made_up.items():
-            if not isinstance(words, list) or not words or not str(words[0]).startswith("task="):
-                raise SettingError(
-                    f"made_up: '{name}' must be a list of overrides that begins with task=..., not {words}"
-                )
+        checks.tasks("made_up", self.made_up)
         everything = [*self.sets, *self.made_up]
         for name in [*self.curves, *(self.arm_sets or []), *(name for sets in self.choices.values() for name in sets)]:
             if name not in everything:
                 raise SettingError(f"there is no set '{name}' among sets and made_up: {nearest(name, everything)}")
-        for l2 in self.l2:
-            if l2 != "1/n" and not (is_number(l2) and l2 >= 0):
-                raise SettingError(f'l2 must hold numbers from 0 or "1/n", not {l2!r}')
-        if not self.l2 or len({str(l2) for l2 in self.l2}) < len(self.l2):
-            raise SettingError(f"l2 must name at least one strength, and none twice, not {self.l2}")
+        checks.strengths(self.l2)
+        checks.distinct(self, "l2")
 
 
 @dataclass(frozen=True)
@@ -128,7 +121,7 @@ def _problems(settings: Settings) -> list[_Problem]:
         size = config.request(words).runs[0].experiment.task.size
         assert size is not None, f"{name} is a stream"
         for l2 in settings.l2:
-            strength = 1 / size if l2 == "1/n" else float(l2)
+            strength = checks.strength(l2, size)
             labels = {"set": name, "kind": REAL if name in real else MADE_UP, "l2": str(l2)}
             found.append(_Problem(labels, [*words, f"task.l2={strength!r}"], size))
     return found
@@ -192,7 +185,7 @@ def _cell(settings: Settings, problem: _Problem, method: str) -> Cell:
         "dtype=float64",
     )
     labels = {**problem.labels, "method": method}
-    return Cell(labels, words, gains.rates(settings.grid[method], settings.factor), {"last": "gap"})
+    return Cell(labels, words, checks.rates(settings.grid[method], settings.factor), {"last": "gap"})
 
 
 def draw(found: Found, settings: Settings) -> "Figures":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data import MissingData
-from experiments import config, curves
+from experiments import checks, config, curves
 from experiments.papers.adagrad_anisotropic import bound_figures, box_facts
 from experiments.session import Session
 from experiments.sets import content_of, examples_in
@@ -43,22 +43,13 @@ class Settings:
     seeds: list[int] = field(metadata={"doc": "seeds; the bound is about their mean"})
 
     def __post_init__(self) -> None:
-        for name in ("problems", "batch_sizes", "steps", "seeds", *CHOICES):
-            values = getattr(self, name)
-            if not values or len({str(v) for v in values}) < len(values):
-                raise SettingError(f"{name} must name at least one thing, and none twice, not {values}")
+        checks.distinct(self, "problems", "batch_sizes", "steps", "seeds", *CHOICES)
         for name, least in (("room", 1.0), ("eps", 0.0), ("steps", 1)):
             for value in getattr(self, name):
                 if not is_number(value) or value < least:
                     raise SettingError(f"{name} must hold numbers from {least:g}, not {value!r}")
-        for l2 in self.l2:
-            if l2 != "1/n" and not (is_number(l2) and l2 >= 0):
-                raise SettingError(f'l2 must hold numbers from 0 or "1/n", not {l2!r}')
-        for name, words in self.problems.items():
-            if not isinstance(words, list) or not words or not str(words[0]).startswith("task="):
-                raise SettingError(
-                    f"problems: '{name}' must be a list of overrides that begins with task=, not {words}"
-                )
+        checks.strengths(self.l2)
+        checks.tasks("problems", self.problems)
         for name in self.arm_problems or []:
             if name not in self.problems:
                 raise SettingError(f"arm_problems: there is no problem '{name}': {nearest(name, self.problems)}")
@@ -151,7 +142,7 @@ def _cases(settings: Settings) -> list[tuple[dict[str, Any], list[str], dict[str
                 found.append((labels, list(words), variant))
                 continue
             n = sizes[tasks[name]]
-            l2 = 1 / n if variant["l2"] == "1/n" else float(variant["l2"])
+            l2 = checks.strength(variant["l2"], n)
             found.append(({**labels, "examples": n}, [*words, f"task.l2={l2!r}"], variant))
     return found
 

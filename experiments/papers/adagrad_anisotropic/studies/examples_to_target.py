@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import curves, protocol
+from experiments import checks, curves, protocol
 from experiments.papers.adagrad_anisotropic import critical_batches, predicted_batches, target_figures
 from experiments.papers.adagrad_anisotropic.studies import gap_by_batch_size
 from experiments.papers.adagrad_anisotropic.studies.gap_by_batch_size import variants
@@ -137,7 +137,7 @@ def _cell(settings: Settings, name: str, n: int, variant: dict[str, Any], batch:
     steps = -(-only.get("passes", settings.passes) * n // size) + only.get("steps", settings.steps)
     words = [
         f"task={name}",
-        f"task.l2={_strength(variant['l2'], n)!r}",
+        f"task.l2={checks.strength(variant['l2'], n)!r}",
         *settings.methods[method],
         *settings.eps[variant["eps"]].get(method, []),
         *(["batch_size=full"] if batch == "full" else [f"batch_size.size={size}", f"sampling={variant['sampling']}"]),
@@ -167,10 +167,6 @@ def _cell(settings: Settings, name: str, n: int, variant: dict[str, Any], batch:
     }
     grid = tuple(float(low) * factor**k for k in range(count))
     return Cell(labels, tuple(words), grid, {name: name for name in names}, factor, otherwise=names)
-
-
-def _strength(l2: Any, n: int) -> float:
-    return 1 / n if l2 == "1/n" else float(l2)
 
 
 def _by_target(table: "pandas.DataFrame") -> "pandas.DataFrame":
@@ -216,7 +212,7 @@ def _cells(runs: "pandas.DataFrame", tuning: "pandas.DataFrame") -> "pandas.Data
 def _constants(settings: Settings, session: Session) -> dict[tuple[str, str], dict[str, Any]]:
     """L and sigma by set and l2."""
     configs = {
-        (name, str(l2)): {"task": name, "l2": _strength(l2, n)}
+        (name, str(l2)): {"task": name, "l2": checks.strength(l2, n)}
         for name, n in examples_in(settings.sets).items()
         for l2 in settings.l2
     }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from experiments import protocol
+from experiments import checks, protocol
 from experiments.papers.adagrad_anisotropic import gap_figures
 from experiments.papers.adagrad_anisotropic.ratios import RESOLUTION
 from experiments.protocol import Cell, Outcome, Protocol
@@ -39,16 +39,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         self.sampling, self.factor = (v if isinstance(v, list) else [v] for v in (self.sampling, self.factor))
-        for name in ("sets", "batch_sizes", "l2", "eps", "sampling", "factor", "methods", "readouts"):
-            values = getattr(self, name)
-            if not values or len({str(v) for v in values}) < len(values):
-                raise SettingError(f"{name} must name at least one thing, and none twice, not {values}")
+        checks.distinct(self, "sets", "batch_sizes", "l2", "eps", "sampling", "factor", "methods", "readouts")
         for size in self.batch_sizes:
             if size != "full" and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
                 raise SettingError(f'batch_sizes must hold whole numbers from 1 or "full", not {size!r}')
-        for l2 in self.l2:
-            if l2 != "1/n" and not (is_number(l2) and l2 >= 0):
-                raise SettingError(f'l2 must hold numbers from 0 or "1/n", not {l2!r}')
+        checks.strengths(self.l2)
         for factor in self.factor:
             if not (is_number(factor) and factor > 1):
                 raise SettingError(f"factor must be greater than 1, not {factor!r}")
@@ -59,12 +54,7 @@ class Settings:
             for seed in getattr(self, name):
                 if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
                     raise SettingError(f"{name} must hold whole numbers from 0, not {seed!r}")
-        for method, words in self.methods.items():
-            if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-                raise SettingError(f"methods: '{method}' must be a list of overrides, such as [optimizer=sgd]")
-            ends = self.grid.get(method)
-            if not (isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends)) and 0 < ends[0] <= ends[1]):
-                raise SettingError(f"grid: '{method}' must have its first and last learning rate, 0 < first <= last")
+        checks.methods(self.methods, self.grid)
 
 
 def measure(settings: Settings, session: Session) -> Outcome:
@@ -102,7 +92,7 @@ def _cell(settings: Settings, name: str, n: int, variant: dict[str, Any], batch:
     size, l2, factor = n if batch == "full" else int(batch), variant["l2"], float(variant["factor"])
     words = [
         f"task={name}",
-        f"task.l2={1 / n if l2 == '1/n' else float(l2)!r}",
+        f"task.l2={checks.strength(l2, n)!r}",
         *settings.methods[method],
         *settings.eps[variant["eps"]].get(method, []),
         *(["batch_size=full"] if batch == "full" else [f"batch_size.size={size}", f"sampling={variant['sampling']}"]),
@@ -110,10 +100,6 @@ def _cell(settings: Settings, name: str, n: int, variant: dict[str, Any], batch:
         "average=uniform",
         "dtype=float64",
     ]
-    low, high = settings.grid[method]
-    grid = [float(low)]
-    while grid[-1] < float(high):
-        grid.append(grid[-1] * factor)
     labels = {
         "set": name,
         "examples": n,
@@ -126,7 +112,7 @@ def _cell(settings: Settings, name: str, n: int, variant: dict[str, Any], batch:
         "steps": -(-settings.passes * n // size),
         "method": method,
     }
-    return Cell(labels, tuple(words), tuple(grid), dict(settings.readouts), factor)
+    return Cell(labels, tuple(words), checks.rates(settings.grid[method], factor), dict(settings.readouts), factor)
 
 
 def draw(found: Outcome, settings: Settings) -> "Figures":

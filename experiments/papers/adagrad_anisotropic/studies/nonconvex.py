@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import config, curves, protocol, table
+from experiments import checks, config, curves, protocol, table
 from experiments.papers.adagrad_anisotropic import gains, nonconvex_figures
 from experiments.protocol import Cell, Finals, Outcome, Protocol
 from experiments.session import Session
@@ -45,10 +45,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         gains.check_methods(self.methods, self.grid)
-        for name in ("tasks", "batch_sizes", "steps", "eps"):
-            values = getattr(self, name)
-            if not values or len({str(v) for v in values}) < len(values):
-                raise SettingError(f"{name} must name at least one thing, and none twice, not {values}")
+        checks.distinct(self, "tasks", "batch_sizes", "steps", "eps")
         if len(self.steps) < 3 or not all(is_number(t) and t >= 1 and t == int(t) for t in self.steps):
             raise SettingError(f"steps must hold three whole numbers or more, from 1, not {self.steps}")
         for method in self.methods:
@@ -102,7 +99,7 @@ def _cell(settings: Settings, name: str, n: int, eps: str, batch: Any, method: s
     }
     metric = f"{settings.norms[method]} {{}}"
     readouts = {f"T = {steps}": metric.format(steps) for steps in settings.steps}
-    return Cell(labels, tuple(words), gains.rates(settings.grid[method], settings.factor), readouts)
+    return Cell(labels, tuple(words), checks.rates(settings.grid[method], settings.factor), readouts)
 
 
 class _Scored:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from experiments import config, protocol
+from experiments import checks, config, protocol
 from experiments.papers.adagrad_anisotropic import gains, rotation_figures
 from experiments.protocol import Cell, Protocol
 from experiments.session import Session
 from experiments.sets import examples_in
 from experiments.study import Found
-from optim.settings import SettingError, is_number, setting
+from optim.settings import SettingError, setting
 
 if TYPE_CHECKING:
     from experiments.study import Figures
@@ -38,21 +38,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         gains.check_methods(self.methods, self.grid)
-        for name, words in self.sets.items():
-            if not isinstance(words, list) or not words or not str(words[0]).startswith("task="):
-                raise SettingError(f"sets: '{name}' must be a list of overrides that begins with task=..., not {words}")
+        checks.tasks("sets", self.sets)
         for name, values in self.only.items():
             if name not in self.sets or not isinstance(values, dict) or not set(values) <= {"batch_sizes", "l2"}:
                 raise SettingError(f"only: '{name}' must be one of the sets, with batch_sizes, l2 or both")
         if min(self.rotations, default=0) < 1:
             raise SettingError(f"rotations must be numbers from 1, not {self.rotations}")
-        for l2 in self.l2:
-            if l2 != "1/n" and not (is_number(l2) and l2 >= 0):
-                raise SettingError(f'l2 must hold numbers from 0 or "1/n", not {l2!r}')
-        for name in ("sets", "batch_sizes", "l2", "rotations", "readouts"):
-            values = getattr(self, name)
-            if not values or len({str(v) for v in values}) < len(values):
-                raise SettingError(f"{name} must name at least one thing, and none twice, not {values}")
+        checks.strengths(self.l2)
+        checks.distinct(self, "sets", "batch_sizes", "l2", "rotations", "readouts")
 
 
 def measure(settings: Settings, session: Session) -> Found:
@@ -81,7 +74,7 @@ def measure(settings: Settings, session: Session) -> Found:
 def _cell(settings: Settings, name: str, n: int, l2: Any, size: int, rotation: int, method: str) -> Cell:
     words = (
         *settings.sets[name],
-        f"task.l2={1 / n if l2 == '1/n' else float(l2)!r}",
+        f"task.l2={checks.strength(l2, n)!r}",
         f"task.rotated={rotation}",
         *settings.methods[method],
         f"batch_size.size={size}",
@@ -99,7 +92,7 @@ def _cell(settings: Settings, name: str, n: int, l2: Any, size: int, rotation: i
         "rotation": rotation,
         "method": method,
     }
-    return Cell(labels, words, gains.rates(settings.grid[method], settings.factor), dict(settings.readouts))
+    return Cell(labels, words, checks.rates(settings.grid[method], settings.factor), dict(settings.readouts))
 
 
 def draw(found: Found, settings: Settings) -> "Figures":

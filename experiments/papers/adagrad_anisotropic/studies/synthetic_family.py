@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import protocol
+from experiments import checks, protocol
 from experiments.api import load_task
 from experiments.papers.adagrad_anisotropic import family_figures, gains
 from experiments.protocol import Cell, Protocol
@@ -56,10 +56,7 @@ class Settings:
             if not isinstance(about, dict) or set(about) != {"words", "imbalance", "density", "grid"}:
                 raise SettingError(f"families: '{name}' must have words, imbalance, density and grid, and nothing else")
             gains.check_methods(self.methods, about["grid"])
-        for name in ("families", "imbalances", "densities", "batch_sizes", "readouts"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise SettingError(f"{name} must name at least one thing, and none twice, not {values}")
+        checks.distinct(self, "families", "imbalances", "densities", "batch_sizes", "readouts")
 
 
 def measure(settings: Settings, session: Session) -> Found:
@@ -85,7 +82,7 @@ def measure(settings: Settings, session: Session) -> Found:
                 "record=ends",
                 "dtype=float64",
             ),
-            gains.rates(settings.families[labels["family"]]["grid"][method], settings.factor),
+            checks.rates(settings.families[labels["family"]]["grid"][method], settings.factor),
             dict(settings.readouts),
         )
         for labels, words in problems
