@@ -1,6 +1,8 @@
 """What a paper's reproduction leaves behind: verdicts, figures, tables and a page that holds them together."""
 
 import csv
+import gzip
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,6 +20,7 @@ from experiments.session import Session
 from experiments.spec import digest
 
 _CURVE_POINTS = 16
+_LARGE = 1_000_000  # bytes of a table, above which it is compressed
 
 
 def write(
@@ -54,8 +57,8 @@ def write(
             _write_curves(found[name], session, folder / f"{name}.curves.csv")
         else:
             for title, table in found[name].tables.items():
-                path = folder / f"{name}.{title}.csv"
-                table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
+                text = table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+                _save(text, folder / f"{name}.{title}.csv")
     (folder / "README.md").write_text(_page(about, scale, verdicts, captions, origin))
     claims.write(verdicts, folder / "verdicts.json", origin)  # last: it says that the rest is there
 
@@ -113,11 +116,12 @@ def _write_runs(outcome: Outcome, path: Path) -> None:
         for row in part.to_dict(orient="records"):
             kept = rows.setdefault(row["run"], {"purpose": purpose, **{k: row[k] for k in keys}})
             kept[f"{row['readout']} value"] = f"{row['value']:.6g}"
-    with path.open("w", newline="") as handle:
-        fields = list(dict.fromkeys(key for row in rows.values() for key in row))
-        writer = csv.DictWriter(handle, fields, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows.values())
+    handle = io.StringIO(newline="")
+    fields = list(dict.fromkeys(key for row in rows.values() for key in row))
+    writer = csv.DictWriter(handle, fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows.values())
+    _save(handle.getvalue(), path)
 
 
 def _write_curves(outcome: Outcome, session: Session, path: Path) -> None:
@@ -138,7 +142,16 @@ def _write_curves(outcome: Outcome, session: Session, path: Path) -> None:
     for column in ("gap", "low", "high"):
         summary[column] = summary[column].map("{:.4g}".format)
     thin = summary.groupby(short, sort=False, group_keys=False)[summary.columns.tolist()].apply(_thinned)
-    thin.to_csv(path, index=False, lineterminator="\n")
+    _save(thin.to_csv(index=False, lineterminator="\n"), path)
+
+
+def _save(text: str, path: Path) -> None:
+    """Write a table; one of more than a megabyte is compressed, as <name>.csv.gz."""
+    content, small, packed = text.encode(), path, path.with_name(f"{path.name}.gz")
+    if len(content) > _LARGE:
+        content, small, packed = gzip.compress(content, mtime=0), packed, small
+    small.write_bytes(content)
+    packed.unlink(missing_ok=True)
 
 
 def _thinned(curve: Any) -> Any:

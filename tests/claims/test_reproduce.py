@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from data import cache
-from experiments import api, figures, provenance, reproduce, runner, spec
+from experiments import api, figures, pages, provenance, reproduce, runner, spec
 from experiments.components import CONFIGS
 from experiments.papers.adagrad_anisotropic import claims as paper_claims
 from experiments.papers.adagrad_anisotropic.studies import gap_by_batch_size
@@ -160,6 +160,16 @@ def test_one_row_for_each_run(done: Done) -> None:
     for method in ("sgd", "sgd, 1/sqrt(t)", "adagrad"):
         sizes = {row["batch_size"] for row in rows if row["method"] == method and row["purpose"] == "fresh"}
         assert sizes == {"64", "256", "569"}
+
+
+def test_a_large_table_is_compressed(tmp_path: Path) -> None:
+    table = pd.DataFrame({"value": np.arange(200_000)})
+    for text in (table.to_csv(index=False), "value\n1\n", table.to_csv(index=False)):
+        pages._save(text, tmp_path / "runs.csv")
+        (made,) = tmp_path.iterdir()
+        assert made.name == ("runs.csv.gz" if len(text) > 1_000_000 else "runs.csv")
+        assert made.stat().st_size < 1_000_000
+        assert pd.read_csv(made).to_csv(index=False) == text
 
 
 def test_curves_end_where_the_runs_end(done: Done) -> None:
