@@ -181,11 +181,15 @@ class Store:
     def _names(self) -> set[str]:
         return {path.name for path in self.jobs.iterdir()} if self.jobs.is_dir() else set()
 
+    def _others(self) -> list[JobFolder]:
+        """The jobs that were not finished when last looked, in order of name."""
+        others = [JobFolder(self.jobs / name) for name in sorted(self._names() - self._finished.keys())]
+        return [folder for folder in others if (folder.path / "job.json").exists()]
+
     def unfinished(self) -> list[tuple[JobFolder, list[str]]]:
         """Jobs that were begun and have a checkpoint, with the identities of their runs in order."""
         self._look()
-        others = [JobFolder(self.jobs / name) for name in sorted(self._names() - self._finished.keys())]
-        begun = [f for f in others if (f.path / "job.json").exists() and f.started and not f.finished]
+        begun = [folder for folder in self._others() if folder.started and not folder.finished]
         return [(f, [run["run"] for run in self._describe(f)["runs"]]) for f in begun]
 
     def _describe(self, folder: JobFolder) -> dict[str, Any]:
@@ -202,7 +206,9 @@ class Store:
         """
         mine = {run.id for run in job.runs}
         with locked(self.folder / "lock"):
-            for folder in self.folders():
+            if self.find(mine):
+                return None
+            for folder in self._others():
                 overlaps = any(run["run"] in mine for run in self._describe(folder)["runs"])
                 # in this order: a job that is not held any more may just have been finished
                 if overlaps and ((folder.path.name != job.id and _held(folder.path / "lock")) or folder.finished):
