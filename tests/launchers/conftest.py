@@ -1,8 +1,10 @@
 """Commands in processes of their own, in an empty folder, as a user runs them."""
 
+import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,14 @@ import pytest
 from multiruns import Command, Start
 
 from experiments import components
+
+
+@pytest.fixture(autouse=True)
+def one_at_a_time(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What submitit leaves lies in one folder of the clone: tests that look at it wait for each other."""
+    with (tmp_path_factory.getbasetemp().parent / "launchers.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture
