@@ -92,6 +92,11 @@ def decide(interval: Interval, at_least: float, seeds: int | None = None) -> Ans
     return "inconclusive"
 
 
+def decide_at_most(interval: Interval, at_most: float) -> Answer:
+    """Is the quantity at most the threshold? As `decide`, from the other side."""
+    return decide(Interval(-interval.value, -interval.high, -interval.low, interval.n), -at_most)
+
+
 def decide_share(answers: Sequence[Answer], at_least: float) -> tuple[Answer, Interval]:
     """Do at least this share of the cases hold, whatever the inconclusive ones turn out to be?
 

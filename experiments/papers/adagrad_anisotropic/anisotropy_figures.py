@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import figures
-from experiments.papers.adagrad_anisotropic.anisotropy_tables import MAIN, short
+from experiments.papers.adagrad_anisotropic.anisotropy_tables import MAIN
+from experiments.papers.adagrad_anisotropic.names import short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

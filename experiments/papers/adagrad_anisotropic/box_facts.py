@@ -7,6 +7,7 @@ import numpy as np
 
 from experiments import measure
 from experiments.api import load_task
+from experiments.papers.adagrad_anisotropic.set_constants import minimiser
 from experiments.theory.rate_form import logistic_noise_in_box
 from experiments.theory.smoothness import smoothness
 from optim.settings import SettingError
@@ -23,7 +24,7 @@ def facts(words: Sequence[str], room: float, content: str) -> list[dict[str, Any
     """
     problem: Any = load_task(words[0].removeprefix("task="), words[1:])
     ((name, start),) = problem.init().items()
-    point = problem.solution[name].cpu().numpy() if hasattr(problem, "solution") else problem.minimum().point
+    point = minimiser(problem)
     bound = problem.curvature_bound()
     if bound is None:
         raise SettingError(f"{words[0]} has no known bound of its curvature")

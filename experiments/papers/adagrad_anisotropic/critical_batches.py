@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.claims import NOT_TESTABLE, Judgement, Measurements
+from experiments.papers.adagrad_anisotropic.names import short
 from experiments.statistics import Interval, mean_interval, paired_ratio
 from experiments.theory import critical_batch
 
@@ -165,11 +166,6 @@ def plain(row: Mapping[str, Any]) -> dict[str, Any]:
 def _bounds(name: str, interval: Interval | None) -> dict[str, Any]:
     values = (None,) * 3 if interval is None else (interval.value, interval.low, interval.high)
     return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
-
-
-def short(name: str) -> str:
-    """A set without the family of its task."""
-    return name.removeprefix("logistic/")
 
 
 def summary(row: Mapping[str, Any]) -> str:

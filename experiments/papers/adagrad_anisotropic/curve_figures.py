@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from experiments import figures
-from experiments.papers.adagrad_anisotropic.critical_batches import short
+from experiments.papers.adagrad_anisotropic.names import short
 from experiments.theory.critical_batch import LEAST_GAP
 
 if TYPE_CHECKING:

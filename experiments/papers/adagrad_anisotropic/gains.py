@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import checks
+from experiments.papers.adagrad_anisotropic.ratios import RESOLUTION
 from optim.settings import SettingError
 
 if TYPE_CHECKING:
     import pandas
-
-RESOLUTION = 1e-12
-"""Gaps below it are set to it: f* is not known any better."""
 
 
 def check_methods(methods: Mapping[str, Any], grid: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import figures
+from experiments.papers.adagrad_anisotropic.names import short
 from experiments.papers.adagrad_anisotropic.ratios import BETTER, CHALLENGER, RESOLUTION
 from experiments.statistics import exp_interval, expected_best, mean_interval, paired_ratio
 
@@ -146,17 +147,13 @@ def _middle(table: "pandas.DataFrame") -> int:
 
 
 def _title(table: "pandas.DataFrame") -> str:
-    return f"{_short(table['set'].iloc[0])}, n = {table['examples'].iloc[0]:,}"
-
-
-def _short(name: str) -> str:
-    return name.removeprefix("logistic/")
+    return f"{short(table['set'].iloc[0])}, n = {table['examples'].iloc[0]:,}"
 
 
 def _caption(settings: Any, sets: Sequence[str], question: str) -> str:
     return (
         f"{question} Gap to the optimum after {settings.passes} passes over the data, the same number of examples at "
-        f"every batch size ({', '.join(map(_short, sets))}; logistic regression, l2 = {settings.l2[0]}, "
+        f"every batch size ({', '.join(map(short, sets))}; logistic regression, l2 = {settings.l2[0]}, "
         f"{next(iter(settings.readouts))} iterate). Each point has its own learning rate, the one with the lowest mean "
         f"gap on {len(settings.tuning_seeds)} tuning seeds, over a grid of factor {settings.factor[0]:g} that is "
         f"widened until the best rate is inside it. Dashes: the {len(settings.seeds)} fresh seeds; markers: their "
@@ -182,14 +179,14 @@ def _sets_caption(settings: Any, sets: Sequence[str]) -> str:
 
 def _exceptions(settings: Any, sets: Sequence[str]) -> str:
     """What is run on some sets only."""
-    fewer = [_short(name) for name in sets if settings.only.get(name)]
+    fewer = [short(name) for name in sets if settings.only.get(name)]
     return f"On {', '.join(fewer)} only some batch sizes and methods are run. " if fewer else ""
 
 
 def _rates_caption(settings: Any, sets: Sequence[str]) -> str:
     return (
         f"Learning rates with the lowest mean gap on {len(settings.tuning_seeds)} tuning seeds, by batch size "
-        f"({', '.join(map(_short, sets))}; grid of factor {settings.factor[0]:g}). None is at an edge of its grid "
+        f"({', '.join(map(short, sets))}; grid of factor {settings.factor[0]:g}). None is at an edge of its grid "
         "unless the table says so."
     )
 

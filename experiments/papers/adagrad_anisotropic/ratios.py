@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.claims import NOT_TESTABLE, Judgement, Measurements
+from experiments.papers.adagrad_anisotropic.names import short
 from experiments.statistics import Answer, Interval, decide, decide_share, exp_interval, mean_interval, paired_ratio
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _by_set(table: "pandas.DataFrame") -> list[str]:
     """How the ratio runs on each set."""
     tested = table[table.answer != NOT_TESTABLE]
     ends = [
-        f"{name.removeprefix('logistic/')} {cells.ratio.min():.3g} to {cells.ratio.max():.3g} "
+        f"{short(name)} {cells.ratio.min():.3g} to {cells.ratio.max():.3g} "
         f"({(cells.answer == 'holds').sum()} of {len(cells)})"
         for name, cells in tested.groupby("set", sort=False)
     ]

@@ -16,6 +16,14 @@ MINIMISER = "minimiser"  # of the problem itself
 COMPARATORS = {"l2 = 1/n": 1.0, "l2 = 10/n": 10.0, "l2 = 0.1/n": 0.1}  # in units of 1/n; the first is the main one
 
 
+def minimiser(problem: Any) -> Any:
+    """w*, (d,) in float64, of a task that knows its solution or its optimum; None without a finite one."""
+    if hasattr(problem, "solution"):
+        (solution,) = problem.solution.values()
+        return solution.cpu().numpy()
+    return problem.minimum().point
+
+
 def constants(words: Sequence[str], content: str) -> list[dict[str, Any]]:
     """One row about the problem of these overrides (task=..., task.l2=...), over the d columns that have a non-zero.
 

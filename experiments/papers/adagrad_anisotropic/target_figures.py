@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import figures
-from experiments.papers.adagrad_anisotropic.critical_batches import CONDITIONAL, short
+from experiments.papers.adagrad_anisotropic.critical_batches import CONDITIONAL
+from experiments.papers.adagrad_anisotropic.names import short
 from experiments.statistics import exp_interval, mean_interval
 from experiments.theory.critical_batch import Fit
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.claims import NOT_TESTABLE, Claim, Judgement, Measurements
-from experiments.statistics import Answer, Interval, all_of, decide, mean_interval
+from experiments.statistics import Answer, Interval, all_of, decide, decide_at_most, mean_interval
 from experiments.theory.rate_form import fit
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _cell(cell: "pandas.DataFrame", sigma: str) -> dict[str, Any]:
         "low": ratio.low,
         "high": ratio.high,
         "seeds": ratio.n,
-        "answer": decide(Interval(-ratio.value, -ratio.high, -ratio.low, ratio.n), -1.0),
+        "answer": decide_at_most(ratio, 1.0),
     }
 
 

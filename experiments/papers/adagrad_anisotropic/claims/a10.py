@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.claims import NOT_TESTABLE, Claim, Judgement, Measurements
-from experiments.statistics import Answer, Interval, all_of, decide, exp_interval, mean_interval
+from experiments.statistics import Answer, Interval, all_of, decide_at_most, exp_interval, mean_interval
 from experiments.theory.running_mean import slope
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _cell(part: "pandas.DataFrame") -> dict[str, Any]:
     batch = str(part.batch.iloc[0])
     wanted = FULL if batch == "full" else NOISY
     edge = bool(part.edge.any())
-    answer = decide(Interval(-found.value, -found.high, -found.low, found.n), -wanted)
+    answer = decide_at_most(found, wanted)
     first, last = (exp_interval(mean_interval(np.log(wide.iloc[:, k]))).value if fine else math.inf for k in (0, -1))
     halves = [
         float(np.mean([slope(steps[at], seed[at]) for seed in logs])) if fine else math.nan for at in _halves(steps)

@@ -20,7 +20,7 @@ from experiments.papers.adagrad_anisotropic.critical_batches import (
     seconds_and_steps,
     summary,
 )
-from experiments.statistics import Answer, Interval, all_of, decide
+from experiments.statistics import Answer, Interval, all_of, decide, decide_at_most
 
 MOST = 1.5  # how many more examples than the smallest batch needs, up to M*/8
 STEEP = (0.7, 1.1)  # slope of log N against log M beyond 4 M*
@@ -62,7 +62,7 @@ def _flat(row: Mapping[str, Any]) -> Answer:
     """
     if _untold(row):
         return "inconclusive"
-    return all_of([_at_most(ratio, MOST) for _, ratio in row["flat"]])
+    return all_of([decide_at_most(ratio, MOST) for _, ratio in row["flat"]])
 
 
 def _untold(row: Mapping[str, Any]) -> str:
@@ -81,11 +81,7 @@ def _steep(row: Mapping[str, Any]) -> Answer:
         return NOT_TESTABLE
     if row["edge"]:
         return "inconclusive"
-    return all_of([decide(slope, STEEP[0]), _at_most(slope, STEEP[1])])
-
-
-def _at_most(interval: Interval, most: float) -> Answer:
-    return decide(Interval(-interval.value, -interval.high, -interval.low, interval.n), -most)
+    return all_of([decide(slope, STEEP[0]), decide_at_most(slope, STEEP[1])])
 
 
 def _count(where: str, answers: list[Answer]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.claims import Claim, Judgement, Measurements
-from experiments.papers.adagrad_anisotropic.anisotropy_tables import (
+from experiments.papers.adagrad_anisotropic.anisotropy_verdicts import (
     STUDY,
     arms,
     dropping,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.claims import Claim, Judgement, Measurements
-from experiments.papers.adagrad_anisotropic.anisotropy_tables import (
+from experiments.papers.adagrad_anisotropic.anisotropy_verdicts import (
     NOT_COUNTED,
     STUDY,
     arms_with_comparators,
@@ -15,9 +15,9 @@ from experiments.papers.adagrad_anisotropic.anisotropy_tables import (
     held,
     judge_sets,
     sampled,
-    short,
     span,
 )
+from experiments.papers.adagrad_anisotropic.names import short
 from experiments.papers.adagrad_anisotropic.set_constants import COMPARATORS, MINIMISER
 from experiments.statistics import Answer, all_of
 from experiments.theory import bounds

@@ -14,6 +14,7 @@ from experiments.statistics import (
     Interval,
     all_of,
     decide,
+    decide_at_most,
     exp_interval,
     mean_interval,
     paired_ratio,
@@ -153,8 +154,7 @@ def _fall(before: float, after: Sequence[float], of: str) -> Interval:
 
 def _within(move: Interval) -> Answer:
     """Is the ratio nearer to 1 than MOVE?"""
-    over, under = decide(move, 1 - MOVE), decide(Interval(-move.value, -move.high, -move.low, move.n), -1 - MOVE)
-    return all_of([over, under])
+    return all_of([decide(move, 1 - MOVE), decide_at_most(move, 1 + MOVE)])
 
 
 def _bounded(interval: Interval) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from data import MissingData
 from experiments import checks, config, curves
 from experiments.papers.adagrad_anisotropic import bound_figures, box_facts
+from experiments.papers.adagrad_anisotropic.ratios import RESOLUTION
 from experiments.session import Session
 from experiments.sets import content_of, examples_in
 from experiments.spec import Experiment, Run, with_lanes
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 QUESTION = "Does AdaGrad on a box, averaged, obey its bound at every batch size and number of steps, and have its form?"
 CHOICES = ("l2", "room", "eps", "sampling")  # what is free, each varied on its own
 _NOT_OF_STREAMS = ("l2", "sampling")  # which mean nothing there
-_LEAST_GAP = 1e-12  # f* is not known better
 
 
 @dataclass(kw_only=True)
@@ -97,7 +97,7 @@ def measure(settings: Settings, session: Session) -> Found:
             for at in _points(curve.steps, settings.steps):
                 gap, steps = float(curve.values["average/gap"][at]), int(curve.steps[at])
                 row = {**labels, "batch_size": size, "steps": steps, "seed": seed, "run": run.id}
-                row |= {"gap": max(gap, _LEAST_GAP) if math.isfinite(gap) else math.inf}
+                row |= {"gap": max(gap, RESOLUTION) if math.isfinite(gap) else math.inf}
                 for where, sigma in sigmas.items():
                     of_batch = 0.0 if batch == "full" else sigma
                     bound = gap_bound(about["smoothness_l1"], of_batch, about["side"], size, steps)

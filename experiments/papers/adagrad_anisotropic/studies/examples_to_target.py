@@ -10,7 +10,7 @@ import numpy as np
 from experiments import checks, curves, protocol
 from experiments.papers.adagrad_anisotropic import critical_batches, predicted_batches, target_figures
 from experiments.papers.adagrad_anisotropic.studies import gap_by_batch_size
-from experiments.papers.adagrad_anisotropic.studies.gap_by_batch_size import variants
+from experiments.papers.adagrad_anisotropic.studies.gap_by_batch_size import labels_of, variants, words_of
 from experiments.protocol import Cell, Finals, Outcome, Protocol
 from experiments.session import Session
 from experiments.sets import content_of, examples_in
@@ -135,38 +135,17 @@ def _cell(settings: Settings, name: str, n: int, variant: dict[str, Any], batch:
     size, factor = n if batch == "full" else int(batch), float(variant["factor"])
     only = settings.only.get(name, {})
     steps = -(-only.get("passes", settings.passes) * n // size) + only.get("steps", settings.steps)
-    words = [
-        f"task={name}",
-        f"task.l2={checks.strength(variant['l2'], n)!r}",
-        *settings.methods[method],
-        *settings.eps[variant["eps"]].get(method, []),
-        *(["batch_size=full"] if batch == "full" else [f"batch_size.size={size}", f"sampling={variant['sampling']}"]),
-        f"budget.examples={steps * size}",
-        "record=log",
-        "average=uniform",
-        "dtype=float64",
-    ]
+    words = (*words_of(settings, name, n, variant, batch, method), f"budget.examples={steps * size}", "record=log")
     low, high = settings.grid[method]
     count = math.ceil(math.log(high / low, factor) - 1e-9) + 1
-    labels = {
-        "set": name,
-        "examples": n,
-        "l2": str(variant["l2"]),
-        "eps": variant["eps"],
-        "sampling": variant["sampling"],
-        "grid": f"factor {factor:g}",
-        "batch": str(batch),
-        "batch_size": size,
-        "steps": steps,
-        "method": method,
-    }
+    labels = labels_of(name, n, variant, batch, method, steps)
     names = {
         f"{iterate} {target}": metric
         for iterate, metric in settings.readouts.items()
         for target in settings.targets_of(name)
     }
     grid = tuple(float(low) * factor**k for k in range(count))
-    return Cell(labels, tuple(words), grid, {name: name for name in names}, factor, otherwise=names)
+    return Cell(labels, words, grid, {name: name for name in names}, factor, otherwise=names)
 
 
 def _by_target(table: "pandas.DataFrame") -> "pandas.DataFrame":

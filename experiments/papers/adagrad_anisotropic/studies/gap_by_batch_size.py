@@ -89,30 +89,41 @@ def variants(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _cell(settings: Settings, name: str, n: int, variant: dict[str, Any], batch: Any, method: str) -> Cell:
-    size, l2, factor = n if batch == "full" else int(batch), variant["l2"], float(variant["factor"])
-    words = [
+    factor = float(variant["factor"])
+    words = (*words_of(settings, name, n, variant, batch, method), f"budget.examples={settings.passes * n}")
+    size = n if batch == "full" else int(batch)
+    labels = labels_of(name, n, variant, batch, method, -(-settings.passes * n // size))
+    return Cell(labels, words, checks.rates(settings.grid[method], factor), dict(settings.readouts), factor)
+
+
+def words_of(settings: Settings, name: str, n: int, variant: dict[str, Any], batch: Any, method: str) -> list[str]:
+    """The overrides of a point, but for its budget and learning rate."""
+    drawn = [f"batch_size.size={batch}", f"sampling={variant['sampling']}"]
+    return [
         f"task={name}",
-        f"task.l2={checks.strength(l2, n)!r}",
+        f"task.l2={checks.strength(variant['l2'], n)!r}",
         *settings.methods[method],
         *settings.eps[variant["eps"]].get(method, []),
-        *(["batch_size=full"] if batch == "full" else [f"batch_size.size={size}", f"sampling={variant['sampling']}"]),
-        f"budget.examples={settings.passes * n}",
+        *(["batch_size=full"] if batch == "full" else drawn),
         "average=uniform",
         "dtype=float64",
     ]
-    labels = {
+
+
+def labels_of(name: str, n: int, variant: dict[str, Any], batch: Any, method: str, steps: int) -> dict[str, Any]:
+    """What the tables call a point."""
+    return {
         "set": name,
         "examples": n,
-        "l2": str(l2),
+        "l2": str(variant["l2"]),
         "eps": variant["eps"],
         "sampling": variant["sampling"],
         "grid": _grid(variant),
         "batch": str(batch),
-        "batch_size": size,
-        "steps": -(-settings.passes * n // size),
+        "batch_size": n if batch == "full" else int(batch),
+        "steps": steps,
         "method": method,
     }
-    return Cell(labels, tuple(words), checks.rates(settings.grid[method], factor), dict(settings.readouts), factor)
 
 
 def draw(found: Outcome, settings: Settings) -> "Figures":

@@ -9,6 +9,7 @@ import numpy as np
 from experiments import checks, protocol
 from experiments.api import load_task
 from experiments.papers.adagrad_anisotropic import family_figures, gains
+from experiments.papers.adagrad_anisotropic.set_constants import minimiser
 from experiments.protocol import Cell, Protocol
 from experiments.session import Session
 from experiments.sets import content_of
@@ -110,9 +111,7 @@ def coefficients(words: list[str], content: str) -> "list[Row]":
     assert bound is not None
     assert moments is not None
     known = smoothness(*bound)
-    solution: Any = getattr(task, "solution", None)
-    point = np.asarray(task.minimum().point if solution is None else solution["weight"])  # type: ignore[attr-defined]
-    domain = bounds.comparator(point)
+    domain = bounds.comparator(minimiser(task))
     sigma = np.sqrt(moments[1]["weight"].numpy())
     return [
         {
