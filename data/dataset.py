@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # scipy is imported where it is used, so that `import data` s
 
 Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 Matrix: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+Bytes: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+Labelled: TypeAlias = tuple[Bytes, Bytes]  # images and their labels
 Sparse: TypeAlias = "csr_array[np.float64, tuple[int, int]]"
 
 
@@ -38,3 +40,28 @@ class DataSet:
     def features(self) -> int:
         """Number of features d."""
         return int(self.inputs.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images of k classes, in a training and a test part.
+
+    images, test_images: (n, channels, height, width) uint8, pixels from 0 (black) to `white`.
+    labels, test_labels: (n,) uint8, 0 to k - 1.
+    digest: SHA-256 (hex) of the registered digests of the files, or of what the set is made from.
+    """
+
+    name: str
+    images: Bytes
+    labels: Bytes
+    test_images: Bytes
+    test_labels: Bytes
+    classes: int
+    digest: str
+    white: int = 255
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
+import hashlib
 import http.client
+import io
 import os
 import sys
+import tarfile
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from data import files
+from data import cifar, files
 from data.compression import decompress, strip_suffix, suffix_of
 from data.errors import DataError
+from data.images import check_image_file, images_available
 from data.loading import available, check_text
-from data.registry import ENTRIES, Entry, entry
+from data.registry import ENTRIES, IMAGES, Entry, ImageEntry, entry
 
 _BLOCK = 1 << 16  # bytes
 _TIMEOUT = 30.0  # seconds without a byte
@@ -43,29 +48,88 @@ def fetch(known: Entry, folder: Path) -> str:
         return f"{known.name}: already there, {present}"
     # The source may be compressed otherwise than the registered file: the name kept has the suffix of the source.
     target = folder / (strip_suffix(known.file) + suffix_of(known.source))
+    advice = f"nothing was kept, {_by_hand(known)}"
+    found = _keep(target, _blocks(known), lambda part: _verify(known, part, known.source, advice))
+    if known.raw_sha256 is None:
+        return f"{known.name}: fetched, {target}; its digest is not known beforehand, the one obtained is {found}"
+    return f"{known.name}: fetched and verified, {target}"
+
+
+def _keep(target: Path, content: Iterable[bytes], verify: Callable[[Path], str]) -> str:
+    """Write a file that appears whole and verified or not at all; returns what `verify` said of the unfinished file.
+
+    Raises DataError as `verify` does, or if the folder cannot be written.
+    """
     part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            for block in _blocks(known):
+            for block in content:
                 file.write(block)
             file.flush()
             os.fsync(file.fileno())
-        found = _verify(known, part, known.source, f"nothing was kept, {_by_hand(known)}")
+        found = verify(part)
         part.replace(target)
     except OSError as error:
         raise DataError(f"{target} cannot be written ({error.strerror or error}): free or choose the folder") from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-    if known.raw_sha256 is None:
-        return f"{known.name}: fetched, {target}; its digest is not known beforehand, the one obtained is {found}"
-    return f"{known.name}: fetched and verified, {target}"
+    return found
+
+
+def fetch_images(known: ImageEntry, folder: Path) -> str:
+    """Have the files of a set of images in `folder`; returns a sentence or several on what was done.
+
+    They are downloaded one by one, unpacked from the archive that has them all, or made from the set that has more.
+
+    Raises DataError as `fetch` does.
+    """
+    missing = [file for file in known.files if files.find_in(folder, str(file.file)) is None]
+    if not missing or not (known.archive or known.part_of):
+        return "\n".join(fetch(file, folder) for file in known.files)
+    contents = _selected(known, folder) if known.part_of else _unpacked(known)
+    for file in missing:
+        target, advice = folder / strip_suffix(str(file.file)), f"nothing was kept, {_by_hand(file)}"
+        verify = functools.partial(_verify, file, called=str(target), advice=advice)
+        _keep(target, [contents[target.name]], verify)
+    how = f"made from {known.part_of}" if known.part_of else "fetched"
+    return f"{known.name}: {how} and verified, {len(missing)} files in {(folder / str(missing[0].file)).parent}"
+
+
+def _unpacked(known: ImageEntry) -> dict[str, bytes]:
+    """The files of a set in its archive, by name. Raises DataError if it is not the registered archive."""
+    content = b"".join(_blocks(known.files[0]))
+    found = hashlib.sha256(content).hexdigest()
+    if found != known.archive_sha256:
+        raise DataError(
+            f"{known.archive} has the SHA-256 {found[:12]}... where {known.archive_sha256[:12]}... is registered: "
+            f"nothing was kept, {_by_hand(known.files[0])}"
+        )
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+        members = {Path(member.name).name: archive.extractfile(member) for member in archive if member.isfile()}
+        return {name: member.read() for name, member in members.items() if member is not None}
+
+
+def _selected(known: ImageEntry, folder: Path) -> dict[str, bytes]:
+    """The files, by name, that have the first images of each class of a larger set, which is fetched if need be."""
+    whole = IMAGES[known.part_of]
+    fetch_images(whole, folder)
+    made = {}
+    for file, larger in ((known.train[0], whole.train), (known.test[0], whole.test)):
+        paths = [files.find_in(folder, str(one.file)) for one in larger]
+        content = b"".join(decompress(files.read(path), str(path)) for path in paths if path is not None)
+        first = cifar.first_of_each_class(content, file.rows // known.classes, known.part_of)
+        made[strip_suffix(Path(str(file.file)).name)] = first
+    return made
 
 
 def _verify(known: Entry, path: Path, called: str, advice: str) -> str:
     """Digest of the file at `path`, which messages and the suffix rule know as `called`."""
-    return check_text(known, decompress(files.read(path), called), called, advice)
+    content = decompress(files.read(path), called)
+    if known.name in IMAGES:
+        return check_image_file(known, content, called, advice)
+    return check_text(known, content, called, advice)
 
 
 def _blocks(known: Entry) -> Iterator[bytes]:
@@ -107,11 +171,16 @@ def _show_progress(name: str, received: int, expected: int | None) -> None:
 
 
 def table() -> str:
-    """Registered sets with rows, features, classes, whether each can be loaded now, and its licence."""
+    """Registered sets with rows (training images), features (bytes of an image), classes, whether each can be loaded
+    now, and its licence.
+    """
     rows: list[tuple[str, ...]] = [("set", "rows", "features", "classes", "available", "licence")]
-    for known in sorted(ENTRIES.values(), key=lambda known: known.name):
-        numbers = (f"{known.rows:,}", f"{known.features:,}", str(known.classes))
-        rows.append((known.name, *numbers, "yes" if available(known.name) else "no", known.licence))
+    for name in sorted([*ENTRIES, *IMAGES]):
+        there = available(name) if name in ENTRIES else images_available(name)
+        known = ENTRIES[name] if name in ENTRIES else IMAGES[name].train[0]
+        count = known.rows if name in ENTRIES else IMAGES[name].rows
+        numbers = (f"{count:,}", f"{known.features:,}", str(known.classes))
+        rows.append((name, *numbers, "yes" if there else "no", known.licence))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = []
     for row in rows:
@@ -131,7 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             files.folder()  # a DATA_DIR that names no folder is told here, not shown as a table full of "no"
             print(table())
             return 0
-        return _fetch_all([name for group in options.sets for name in group.split(",") if name] or sorted(ENTRIES))
+        names = [name for group in options.sets for name in group.split(",") if name]
+        return _fetch_all(names or sorted([*ENTRIES, *IMAGES]))
     except DataError as error:
         print(error, file=sys.stderr)
         return 1
@@ -143,9 +213,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fetch_all(names: Sequence[str]) -> int:
     """Fetch the named sets; one that fails does not stop the others, an unreachable source does."""
     code = 0
-    for known in [entry(name) for name in names]:
+    for known in [IMAGES[name] if name in IMAGES else entry(name) for name in names]:
         try:
-            print(fetch(known, files.DOWNLOADS), flush=True)
+            called = fetch(known, files.DOWNLOADS) if isinstance(known, Entry) else fetch_images(known, files.DOWNLOADS)
+            print(called, flush=True)
         except UnreachableError:
             raise
         except DataError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from data.dataset import DataSet
+from data.dataset import DataSet, ImageSet, Labelled
 from data.errors import DataError
 
 if TYPE_CHECKING:
@@ -115,6 +115,63 @@ def gaussian_least_squares(
     dense = rows.standard_normal((examples, len(eigenvalues))) * np.sqrt(np.asarray(values["eigenvalues"]))
     targets = dense @ np.asarray(values["solution"]) + noise * labels.standard_normal(examples)
     return DataSet("gaussian_least_squares", csr_array(dense), targets, _digest("gaussian_least_squares", values))
+
+
+def smooth_images(
+    examples: int,
+    test_examples: int,
+    *,
+    classes: int = 10,
+    channels: int = 1,
+    side: int = 16,
+    shift: int = 2,
+    contrast: float = 0.5,
+    noise: float = 0.2,
+    seed: int = 0,
+) -> ImageSet:
+    """Square images (n, channels, side, side): a smooth random template of the class, shifted, scaled and noisy.
+
+    A template is a random periodic wave of at most three periods a side, scaled to reach 1 or -1. A pixel is grey plus
+    0.35 c t plus noise N(0, 1), in units of white and cut to [0, 1], where t is the template moved round by up to
+    `shift` pixels each way and c is uniform in [1 - contrast, 1]. Labels run through the classes, as often each.
+
+    Raises DataError for arguments out of range.
+    """
+    values = {
+        "examples": int(examples),
+        "test_examples": int(test_examples),
+        "classes": int(classes),
+        "channels": int(channels),
+        "side": int(side),
+        "shift": int(shift),
+        "contrast": float(contrast),
+        "noise": float(noise),
+        "seed": int(seed),
+    }
+    _check(2 <= classes <= 256, f"classes must be from 2 to 256, not {classes}")
+    _check(examples >= classes, f"examples must be at least the {classes} classes, not {examples}")
+    _check(test_examples >= 1, f"test_examples must be at least 1, not {test_examples}")
+    _check(channels >= 1, f"channels must be at least 1, not {channels}")
+    _check(side >= 4, f"side must be at least 4, not {side}")
+    _check(0 <= shift < side, f"shift must be from 0 to {side - 1}, below the side, not {shift}")
+    _check(0 <= contrast <= 1, f"contrast must be from 0 to 1, not {contrast:g}")
+    _check(0 <= noise < np.inf, f"noise must be a number of at least 0, not {noise:g}")
+    _check(seed >= 0, f"seed must be at least 0, not {seed}")
+    waves, *parts = (np.random.default_rng([seed, part]) for part in range(3))
+    angles = 2 * np.pi * np.arange(side)[:, None] * np.arange(4) / side
+    basis = np.concatenate([np.cos(angles), np.sin(angles[:, 1:])], axis=1)  # (side, 7)
+    templates = np.einsum("kcab,ya,xb->kcyx", waves.standard_normal((classes, channels, 7, 7)), basis, basis)
+    templates /= np.abs(templates).max(axis=(1, 2, 3), keepdims=True)
+    made: list[Labelled] = []
+    for source, count in zip(parts, (examples, test_examples), strict=True):
+        labels = (np.arange(count) % classes).astype(np.uint8)
+        down, right = source.integers(-shift, shift + 1, size=(2, count, 1))
+        ys, xs = ((np.arange(side) - by) % side for by in (down, right))
+        moved = templates[labels[:, None, None], :, ys[:, :, None], xs[:, None, :]].transpose(0, 3, 1, 2)
+        scale = 1 - contrast * source.random((count, 1, 1, 1))
+        pixels = 0.5 + 0.35 * scale * moved + noise * source.standard_normal(moved.shape)
+        made.append((np.rint(255 * np.clip(pixels, 0, 1)).astype(np.uint8), labels))
+    return ImageSet("smooth_images", *made[0], *made[1], int(classes), _digest("smooth_images", values))
 
 
 def _power_law_counts(examples: int, dimension: int, nonzeros: float, imbalance: float) -> Counts:

@@ -17,7 +17,7 @@ from data.sklearn_sets import load_bundled
 
 
 def names() -> list[str]:
-    """Names of all registered sets, sorted."""
+    """Names of all registered sets of rows, sorted."""
     return sorted(ENTRIES)
 
 

@@ -1,13 +1,15 @@
 """The data sets that are known by name: where each comes from, what it must hold, and under which terms.
 
 `raw_sha256` is the SHA-256 of the decompressed file. Where it is None the file was not at hand when the entry was
-written: then rows and features are all that can be checked.
+written: then a published MD5, or else rows and features, are all that can be checked.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from data.errors import DataError
 
@@ -38,6 +40,46 @@ class Entry:
     licence: str
     version: str
     note: str = ""
+    raw_md5: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageEntry:
+    """One registered set of images, kept in several files; each is an `Entry` with the name of the set.
+
+    form: "idx" (a file of images, then one of labels) or "cifar" (records of both, any number of files).
+    shape: channels, height, width. archive: the address of one file that holds all of them, where there is one.
+    archive_sha256: of that file as it is downloaded. part_of: the set that this one is the first images of.
+    """
+
+    name: str
+    form: Literal["idx", "cifar"]
+    shape: tuple[int, int, int]
+    classes: int
+    train: tuple[Entry, ...]
+    test: tuple[Entry, ...]
+    archive: str = ""
+    archive_sha256: str = ""
+    part_of: str = ""
+
+    @property
+    def files(self) -> tuple[Entry, ...]:
+        """All files, those of the training part first."""
+        return self.train + self.test
+
+    @property
+    def rows(self) -> int:
+        """Training images."""
+        return _images(self.train)
+
+    @property
+    def test_rows(self) -> int:
+        """Test images."""
+        return _images(self.test)
+
+
+def _images(part: tuple[Entry, ...]) -> int:
+    return sum(file.rows for file in part if file.features > 1)
 
 
 def _libsvm(
@@ -121,12 +163,94 @@ _ALL = (
 ENTRIES: dict[str, Entry] = {entry.name: entry for entry in _ALL}
 
 
+def _idx(name: str, address: str, licence: str, note: str, digests: tuple[str, str, str, str]) -> ImageEntry:
+    """A set of the size and in the files of MNIST; digests of training images, labels, test images, labels."""
+    files = []
+    for position, raw_sha256 in enumerate(digests):
+        part, rows = (("train", 60_000), ("t10k", 10_000))[position // 2]
+        kind, features, header = (("images-idx3", 784, 16), ("labels-idx1", 1, 8))[position % 2]
+        file = f"{part}-{kind}-ubyte.gz"
+        size = header + rows * features
+        told = (address + file, licence, _SEEN, note)
+        files.append(Entry(name, f"{name}/{file}", raw_sha256, size, rows, features, 10, *told))
+    return ImageEntry(name, "idx", (1, 28, 28), 10, (files[0], files[1]), (files[2], files[3]))
+
+
+_CIFAR = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+
+
+def _cifar(name: str, file: str, rows: int, raw_sha256: str | None, raw_md5: str | None, note: str) -> Entry:
+    return Entry(
+        name=name,
+        file=f"cifar-10/{file}",
+        raw_sha256=raw_sha256,
+        raw_bytes=3073 * rows,
+        rows=rows,
+        features=3072,
+        classes=10,
+        source=_CIFAR,
+        licence="none stated; cite Krizhevsky 2009",
+        version="binary version",
+        note=note,
+        raw_md5=raw_md5,
+    )
+
+
+_FULL = "SHA-256 not known beforehand: MD5 as published"
+_SUBSET = "first images of each class in the original order; not comparable with published numbers"
+
+# fmt: off
+_IMAGES = (
+    _idx("mnist", "https://ossci-datasets.s3.amazonaws.com/mnist/",
+         "CC BY-SA 3.0 as commonly stated (LeCun, Cortes, Burges)",
+         "a mirror of yann.lecun.com/exdb/mnist, which does not always answer",
+         ("ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+          "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+          "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+          "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2")),
+    _idx("fashion-mnist", "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+         "MIT (Zalando SE)", "",
+         ("c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+          "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+          "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+          "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34")),
+    ImageEntry(
+        "cifar-10", "cifar", (3, 32, 32), 10,
+        (_cifar("cifar-10", "data_batch_1.bin", 10_000, None, "5dd7e06a14cb22eb9f671a540d1b7c25", _FULL),
+         _cifar("cifar-10", "data_batch_2.bin", 10_000, None, "5ea93a67294ea407fff1d09f752e9692", _FULL),
+         _cifar("cifar-10", "data_batch_3.bin", 10_000, None, "942cd6a4bcdd0dd3c604fbe906cb4421", _FULL),
+         _cifar("cifar-10", "data_batch_4.bin", 10_000, None, "ae636b3ba5c66a11e91e8cb52e771fcb", _FULL),
+         _cifar("cifar-10", "data_batch_5.bin", 10_000, None, "53f37980c15c3d472c316c40844f3f0d", _FULL)),
+        (_cifar("cifar-10", "test_batch.bin", 10_000, None, "803d5f7f4d78ea53de84dbe85f74fb6d", _FULL),),
+        archive=_CIFAR,
+        archive_sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    ),
+    ImageEntry(
+        "cifar-10-subset", "cifar", (3, 32, 32), 10,
+        (_cifar("cifar-10-subset", "subset_train.bin.xz", 10_000,
+                "f66cbe5c51b5151ff1a1eddefa9c29ac36c8d7b8f37097013ac89599a2fdc8be", None, _SUBSET),),
+        (_cifar("cifar-10-subset", "subset_test.bin.xz", 2_000,
+                "d712dafdc2fe14d03bbb9975b357332d94966d33e98c761f84336233c80189c8", None, _SUBSET),),
+        part_of="cifar-10",
+    ),
+)
+# fmt: on
+
+IMAGES: dict[str, ImageEntry] = {entry.name: entry for entry in _IMAGES}
+
+
 def entry(name: str) -> Entry:
     """The registered set called `name`. Raises DataError with the nearest names if there is none."""
     if name in ENTRIES:
         return ENTRIES[name]
+    if name in IMAGES:
+        raise DataError(f"{name} is a set of images, not of rows: choose a task=images/... for it")
+    raise DataError(f"there is no data set called {name!r}: {near(name, ENTRIES)}")
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: those of the known ones that look like it."""
     # Compared without "libsvm/", which would make all of them look alike.
-    short = {known.rpartition("/")[2]: known for known in ENTRIES}
-    near = [short[found] for found in difflib.get_close_matches(name.rpartition("/")[2].lower(), short)]
-    hint = f"did you mean {' or '.join(near)}?" if near else "`python -m data.fetch --list` shows the names"
-    raise DataError(f"there is no data set called {name!r}: {hint}")
+    short = {one.rpartition("/")[2]: one for one in known}
+    found = [short[one] for one in difflib.get_close_matches(name.rpartition("/")[2].lower(), short)]
+    return f"did you mean {' or '.join(found)}?" if found else "`python -m data.fetch --list` shows the names"

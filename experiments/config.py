@@ -205,6 +205,6 @@ def _verify(experiment: Experiment, device: torch.device) -> None:
             f"wrapper=[{','.join(experiment.wrappers)}] goes around an optimizer of this repository, not around a "
             "class of torch.optim"
         )
-    wanted = experiment.batch_size.needs(1)
+    wanted = experiment.batch_size.statistics()
     if wanted:
         raise SettingError(f"batch_size needs the statistics {', '.join(wanted)}, which this task does not offer")

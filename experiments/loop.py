@@ -85,7 +85,7 @@ class Loop:
             else RuleStepper(e.rule, self.lanes, job.hypers)
         )
         self.gradient = STRATEGIES[choose(self.task, self.device.type, job.lanes, few)]
-        self.order = Order(self.task.size, e.sampling, job.seeds, self.device)
+        self.order = Order(self.task.size, e.sampling, job.seeds, self.device, tags=self.task.augments)
         self.budget = e.whole_budget
         self.points = recording.points(e.record, self.budget)
         self.average = e.average.init(self.lanes.flat) if e.average else {}

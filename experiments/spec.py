@@ -65,7 +65,7 @@ class Experiment:
             "engine": ENGINE_VERSION,
             "task": {**_described(self.task), **self.task.content()},
             "optimizer": _described(self.optimizer, without=set(self.hyper())),
-            "batch_size": _described(self.batch_size),
+            "batch_size": {**_described(self.batch_size), **self.batch_size.content()},
             "wrappers": [[name, _described(w, without=set(w.hyper()))] for name, w in self.wrappers.items()],
             "schedule": _described(self.schedule),
             "average": _described(self.average) if self.average else None,

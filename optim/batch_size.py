@@ -43,8 +43,19 @@ class BatchSizeRule:
         """The state before the first step: plain numbers and lists, kept in checkpoints as JSON."""
         return {}
 
-    def needs(self, step: int) -> tuple[str, ...]:
-        """Names of the gradient statistics that the rule wants of the batch of this step."""
+    def content(self) -> dict[str, str]:
+        """For the identity of a run: digests that replace the settings which name files."""
+        return {}
+
+    def statistics(self) -> tuple[str, ...]:
+        """Names of all gradient statistics that the rule may want in a run: by default those of the first step."""
+        return self.needs(1)
+
+    def needs(self, step: int, state: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+        """Names of the gradient statistics that the rule wants of the batch of this step.
+
+        state: what `next` returned for this step; without it, what a run would want that is still growing.
+        """
         return ()
 
     def next(self, state: dict[str, Any], context: Context) -> tuple[int, dict[str, Any], str | None]:

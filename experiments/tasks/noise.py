@@ -1,10 +1,11 @@
-"""Normal numbers by address: what a draw adds depends on its id and on nothing that happened before."""
+"""Random numbers by address: what a draw adds depends on its id and on nothing that happened before."""
 
 import math
 
 import torch
 from torch import Tensor
 
+_TAG_BITS = 31
 _WEYL, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # of splitmix64
 
 
@@ -24,6 +25,20 @@ def normal(ids: Tensor, width: int, key: int) -> Tensor:
     torch.mul(radius, angle.cos(), out=out[..., 0::2])
     torch.mul(radius, angle.sin_(), out=out[..., 1::2])
     return out[..., :width]
+
+
+def tagged(indices: Tensor, ids: Tensor) -> Tensor:
+    """Draws that are not just an example: its index, below 2^32, with 31 mixed bits of the draw's id above them.
+
+    What is done to the example at random is a function of these bits, so that it is shared between lanes, repeatable
+    and resumable. They are never all zero: a plain index is an example as it is. int64, all three of one shape.
+    """
+    return indices | (_shifted(_mix(ids), 64 - _TAG_BITS).clamp_(min=1) << 32)
+
+
+def untagged(draws: Tensor) -> tuple[Tensor, Tensor]:
+    """The indices and the bits, in [0, 2^31), of draws made by `tagged`; the bits of a plain index are 0."""
+    return draws & (2**32 - 1), draws >> 32
 
 
 def _mix(words: Tensor) -> Tensor:

@@ -64,12 +64,21 @@ class Task:
         """Number of examples; None for an endless stream."""
         return len(next(iter(self.tensors.values())))
 
+    @property
+    def augments(self) -> bool:
+        """Whether an example is changed at random each time a step draws it."""
+        return False
+
     def init(self, generator: torch.Generator | None = None) -> Params:
         """The parameters to start from, without a lane axis."""
         raise NotImplementedError
 
     def batch(self, draws: Tensor | None) -> Batch:
-        """The examples of these draws, int64 (B,) or, for a group of seeds, (S, B). None: every example, in order."""
+        """The examples of these draws, int64 (B,) or, for a group of seeds, (S, B). None: every example, in order.
+
+        A draw is an index, or the id of an example of a stream; a task that `augments` gets draws made by
+        `experiments.tasks.noise.tagged` too, and changes those examples as a function of their bits.
+        """
         return self.tensors if draws is None else {name: tensor[draws] for name, tensor in self.tensors.items()}
 
     def of_seed(self, batch: Batch, group: int) -> Batch:

@@ -26,6 +26,8 @@ SETTINGS = [
     ("adagrad", {"lr": 2.0, "initial_accumulator_value": 3.0, "eps": 0.0}),
     ("adagrad_norm", {}),
     ("adagrad_norm", {"lr": 0.7, "initial_accumulator_value": 0.25, "eps": 0.5}),
+    ("adagrad_norm_by_rows", {}),
+    ("adagrad_norm_by_rows", {"lr": 0.7, "initial_accumulator_value": 0.25, "eps": 0.5}),
     ("adam", {}),
     ("adam", {"lr": 0.05, "beta1": 0.6, "beta2": 0.95, "eps": 1e-3}),
     ("adam", {"lr": 0.05, "beta1": 0.0, "beta2": 0.0, "eps": 0.1}),
@@ -133,6 +135,7 @@ def equations(name, values, w, grads, lr_of=None):
         "nesterov": {"lr": 0.01, "momentum": 0.9},
         "adagrad": {"lr": 0.01, "eps": 1e-10, "lr_decay": 0.0, "initial_accumulator_value": 0.0},
         "adagrad_norm": {"lr": 0.01, "eps": 1e-10, "initial_accumulator_value": 0.0},
+        "adagrad_norm_by_rows": {"lr": 0.01, "eps": 1e-10, "initial_accumulator_value": 0.0},
         "rmsprop": {"lr": 0.01, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
         "adam": adam,
         "adamw": {**adam, "weight_decay": 0.01},
@@ -168,6 +171,10 @@ def equations(name, values, w, grads, lr_of=None):
                 step = rate * np.divide(g, below, np.zeros_like(below), where=below > 0)
             elif name == "adagrad_norm":
                 step = lr[k] * g / (math.sqrt(norm_v) + s["eps"])
+            elif name == "adagrad_norm_by_rows":
+                rows = [float((row**2).sum()) for row in g] if g.ndim else float(g**2)
+                v[k] = v[k] + np.reshape(rows, (-1,) + (1,) * (g.ndim - 1) if g.ndim else ())
+                step = lr[k] * g / (np.sqrt(v[k]) + s["eps"])
             elif name == "rmsprop":
                 v[k] = s["alpha"] * v[k] + (1 - s["alpha"]) * g**2
                 m[k] = s["alpha"] * m[k] + (1 - s["alpha"]) * g
@@ -511,6 +518,11 @@ LANE_VALUES = {
         "initial_accumulator_value": [0.0, 0.5, 7.0],
     },
     "adagrad_norm": {"lr": [0.1, 3.0, 0.01], "eps": [2.0, 1e-10, 0.5], "initial_accumulator_value": [0.0, 0.5, 7.0]},
+    "adagrad_norm_by_rows": {
+        "lr": [0.1, 3.0, 0.01],
+        "eps": [0.0, 1e-10, 0.5],
+        "initial_accumulator_value": [0.0, 0.5, 7.0],
+    },
     "adam": ADAM,
     "adamw": {**ADAM, "weight_decay": [0.0, 0.3, 5.0]},
     "amsgrad": ADAM,
@@ -601,6 +613,9 @@ def test_lanes_that_share_all_hyper_parameters_need_no_tensors(name, lanes):
     lanes_equal_separate_calls(optim.rule(name, lr=0.2), {}, LANE_SHAPES, lanes, torch.float64, 1e-12, 1e-14)
 
 
+BY_ROWS = {"square": (L, 1), "cube": (L, 1, 1), "last": (2, 1), "flat": (L,), "scalar": (), "column": (L, 1)}
+
+
 @every_rule
 @pytest.mark.parametrize(("lanes", "own"), [(None, False), (1, False), (1, True), (L, False), (L, True)])
 def test_state_has_the_lanes_first(name, lanes, own):
@@ -616,7 +631,8 @@ def test_state_has_the_lanes_first(name, lanes, own):
         assert some.keys() == ({""} if name == "adagrad_norm" else w.keys())
         for key, slots in some.items():
             for slot in slots.values():
-                assert slot.shape == (lead if name == "adagrad_norm" else (*lead, *LANE_SHAPES[key]))
+                shapes = BY_ROWS if name == "adagrad_norm_by_rows" else LANE_SHAPES
+                assert slot.shape == (lead if name == "adagrad_norm" else (*lead, *shapes[key]))
                 assert slot.is_contiguous()
 
 

@@ -89,5 +89,5 @@ def test_every_wrapper(name, inner, dtype, laned):
 def test_what_is_claimed():
     """The flags themselves, so that a rule that could be sparse does not silently become dense."""
     still = {name for name in optim.names() if optim.rule(name).still_without_gradient}
-    assert still == {"sgd", "adagrad", "adagrad_norm", "sign_sgd"}
+    assert still == {"sgd", "adagrad", "adagrad_norm", "adagrad_norm_by_rows", "sign_sgd"}
     assert {name for name in AROUND if optim.wrapper(name).still_without_gradient} == {"clip_norm"}
