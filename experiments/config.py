@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from experiments import components, lane_values, overrides, recording
+from experiments import batch_statistics, components, lane_values, overrides, recording
 from experiments.components import CONFIGS, ROOT
 from experiments.launcher import Launcher
 from experiments.logger import Logger
@@ -205,6 +205,6 @@ def _verify(experiment: Experiment, device: torch.device) -> None:
             f"wrapper=[{','.join(experiment.wrappers)}] goes around an optimizer of this repository, not around a "
             "class of torch.optim"
         )
-    wanted = experiment.batch_size.statistics()
-    if wanted:
-        raise SettingError(f"batch_size needs the statistics {', '.join(wanted)}, which this task does not offer")
+    unknown = [name for name in experiment.batch_size.statistics() if name not in batch_statistics.NAMES]
+    if unknown:
+        raise SettingError(f"batch_size needs the statistics {', '.join(unknown)}, which are not known")

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from experiments import recording
+from experiments import batch_statistics, recording
 from experiments.clock import Clock
 from experiments.gradients import STRATEGIES, choose
 from experiments.job import Job
@@ -52,6 +52,7 @@ class _State:
     rule: dict[str, Any] = field(default_factory=dict)  # of the batch-size rule
     diverged_at: list[int | None] = field(default_factory=list)  # step by lane
     loss: list[float] | None = None  # mean of the last batch by lane
+    statistics: dict[str, float] = field(default_factory=dict)  # of the last batch, for the batch-size rule
     stepper: dict[str, Any] = field(default_factory=dict)
 
 
@@ -165,13 +166,16 @@ class Loop:
             learning_rate=() if e.batch_size.shared else tuple(lr * factor for lr in self.rates),
             loss=None if e.batch_size.shared or s.loss is None else tuple(s.loss),
             data_size=self.task.size,
+            statistics=s.statistics,
         )
         size, s.rule, note = e.batch_size.next(s.rule, context)
         if note:
-            self.sink.append({"step": s.step + 1, "note": note})
+            self.sink.append({"step": s.step + 1, "note": note, "batch_size": size})
         s.size = min(size, int(self.budget.amount) - s.examples) if self.budget.axis == "examples" else size
         self.threads.suit(int(self.lanes.flat.numel() * s.size * self.task.share_touched))
         batch = self.whole if self.whole is not None else self.task.batch(self.order.draws(s.examples, s.size))
+        wanted = e.batch_size.needs(s.step + 1, s.rule)
+        s.statistics = batch_statistics.measure(self.task, self._only_lane(), batch, wanted) if wanted else {}
         means = self._touched(batch, factor) if self.stepper.skips and not self.following else None
         if means is None:
             means, grads = self.gradient(self.task, self.lanes.params, batch, self.groups)
@@ -183,6 +187,9 @@ class Loop:
         self.last = (means, factor)
         if not e.batch_size.shared:
             s.loss = means.tolist()
+
+    def _only_lane(self) -> dict[str, Tensor]:
+        return {name: values[0] for name, values in self.lanes.params.items()}
 
     def _touched(self, batch: dict[str, Tensor], factor: float) -> Tensor | None:
         """The step on the parameters that the batch touches alone; None, and nothing done, if that may be all."""
