@@ -1,51 +1,79 @@
-"""What adaptive batch-size rules are told about the gradients of a batch, as plain numbers."""
+"""What adaptive batch-size rules are told about the gradients of a batch, as plain numbers made of sums."""
 
+import functools
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from experiments.measure.gradients import STATISTICS, gradient_statistics
-from experiments.tasks.task import Batch, Params, Task
+from experiments.measure.gradients import STATISTICS
+from experiments.tasks.example_sums import Wants
+from experiments.tasks.task import Params
 
 LARGEST = "largest_coordinate_ratio"
 _QUANTILES = {"median_coordinate_ratio": 0.5, "coordinate_ratio_90": 0.9, "coordinate_ratio_99": 0.99}
-NAMES = (*(name for name in STATISTICS if name != "variance_by_coordinate"), LARGEST, *_QUANTILES)
+RATIOS = (LARGEST, *_QUANTILES)
+NAMES = (*(name for name in STATISTICS if name != "variance_by_coordinate"), *RATIOS)
 
 
-def measure(task: Task, params: Params, batch: Batch, names: Sequence[str]) -> dict[str, float]:
-    """The statistics `names` of the examples of a batch at these parameters of one model.
+@functools.cache
+def wants(names: tuple[str, ...]) -> Wants:
+    """What these statistics are made of, beside the gradient."""
+    norms = {"variance_trace", "orthogonal_variance"} & set(names)
+    along = {"inner_product_variance", "orthogonal_variance"} & set(names)
+    squares = bool(set(RATIOS) & set(names))
+    return Wants(norms=bool(norms) and not squares, products=bool(along), squares=squares)
 
-    The coordinate ratios are Vhat_jj / ghat_j^2 (arXiv 2402.11215, the coordinate-wise norm test) with 0/0 := 0: their
-    largest, and quantiles over the coordinates that have a gradient or a variance.
+
+def numbers(
+    names: Sequence[str],
+    gradient: Params,
+    count: int,
+    freedom: int,
+    norms: float = 0.0,
+    along: float = 0.0,
+    squares: Params | None = None,
+) -> dict[str, float]:
+    """The statistics `names` of `count` examples with this mean gradient g.
+
+    norms: sum_i ||g_i||^2. along: sum_i (<g_i, g> - ||g||^2)^2. squares: sum_i g_i^2 by coordinate. Where they are sums
+    over means of parts instead, each counted as often as it has examples, `freedom` is the number of parts less 1, and
+    count - 1 otherwise (arXiv 2402.11215; section 1 of our page).
+
+    The coordinate ratios are Vhat_jj / ghat_j^2, with 0/0 := 0: their largest, and quantiles over the coordinates that
+    have a gradient or a variance.
     """
-    plain = [name for name in names if name in STATISTICS]
-    by_coordinate = any(name not in STATISTICS for name in names)
-    wanted = [*plain, *(["variance_by_coordinate"] if by_coordinate else [])]
-    found = gradient_statistics(task, params, batch, wanted)
-    numbers = {name: float(found[name]) for name in plain}  # type: ignore[arg-type]
-    if by_coordinate:
-        ratios = _ratios(task, params, batch, found["variance_by_coordinate"])  # type: ignore[arg-type]
-        numbers |= _summary(ratios, names)
-    return numbers
+    squared = math.fsum(float(torch.linalg.vector_norm(g, dtype=torch.float64)) ** 2 for g in gradient.values())
+    if squares:
+        norms = math.fsum(float(s.sum()) for s in squares.values())
+    variance, inner = _positive(norms - count * squared) / freedom, along / freedom
+    found = {
+        "gradient_norm_squared": squared,
+        "variance_trace": variance,
+        "inner_product_variance": inner,
+        "orthogonal_variance": _positive(variance - (inner / squared if squared else 0.0)),
+    }
+    found = {name: value for name, value in found.items() if name in names}
+    return found | (_summary(_ratios(gradient, count, freedom, squares), names) if squares else {})
 
 
-def _ratios(task: Task, params: Params, batch: Batch, variance: Params) -> Tensor:
+def _positive(value: float) -> float:
+    """Zero for what rounding made negative; what is not a number stays so."""
+    return 0.0 if value < 0 else value
+
+
+def _ratios(gradient: Params, count: int, freedom: int, squares: Params) -> Tensor:
     """Vhat_jj / ghat_j^2 of the coordinates where one of them is not zero, flat."""
-    leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
-    with torch.enable_grad():
-        loss = task.losses(leaves, batch).mean()
-        grads = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
-    squares = torch.cat([g.reshape(-1) for g in grads]).double().square()
-    top = torch.cat([variance[name].reshape(-1) for name in params]).double()
-    return (top / squares)[(top > 0) | (squares > 0)]
+    means = torch.cat([g.reshape(-1).double().square() for g in gradient.values()])
+    sums = torch.cat([squares[name].reshape(-1) for name in gradient])
+    variance = ((sums - count * means) / freedom).clamp_min_(0)
+    return (variance / means)[(variance > 0) | (means > 0)]
 
 
 def _summary(ratios: Tensor, names: Sequence[str]) -> dict[str, float]:
     if not len(ratios):
-        return {name: 0.0 for name in names if name == LARGEST or name in _QUANTILES}
-    numbers = {LARGEST: float(ratios.max())} if LARGEST in names else {}
-    ordered = ratios.sort().values
-    places = {name: math.ceil(share * len(ordered)) - 1 for name, share in _QUANTILES.items() if name in names}
-    return numbers | {name: float(ordered[place]) for name, place in places.items()}
+        return {name: 0.0 for name in names if name in RATIOS}
+    found = {LARGEST: float(ratios.max())} if LARGEST in names else {}
+    places = {name: math.ceil(share * len(ratios)) for name, share in _QUANTILES.items() if name in names}
+    return found | {name: float(ratios.kthvalue(place).values) for name, place in places.items()}

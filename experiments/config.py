@@ -12,11 +12,14 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from experiments import batch_statistics, components, lane_values, overrides, recording
+from experiments import batch_statistics, components, distributed, lane_values, overrides, recording
 from experiments.components import CONFIGS, ROOT
+from experiments.lanes import Lanes
 from experiments.launcher import Launcher
 from experiments.logger import Logger
+from experiments.microbatches import MEBIBYTE
 from experiments.spec import Budget, Experiment, Run, digest, with_lanes
+from experiments.step_gradient import StepGradient
 from experiments.tasks.task import Task
 from optim import settings
 from optim.foreign import TorchOptimizer
@@ -54,6 +57,7 @@ class Settings:
     dtype: str = setting("float32", choices=("float32", "float64"), doc="type of data and parameters")
     store: str | None = setting(None, doc="folder of the runs (default: results/runs in the clone)")
     plan: bool = setting(False, doc="only say what would be run")
+    memory: int = setting(1024, minimum=1, doc="MiB, about, for a step's examples; larger batches are worked in parts")
     checkpoint_seconds: float = setting(60.0, minimum=0.0, doc="time between checkpoints")
 
 
@@ -144,6 +148,7 @@ def resolve(config: DictConfig, chosen: Mapping[str, Any], task: Task | None = N
     logger = components.component("logger", parts["logger"]) if parts["logger"] else None
     if task is not None:
         chosen = {**chosen, "task": getattr(task, "name", type(task).__name__)}
+    distributed.refuse(budget.resolve().axis, launched=launcher is not None)
     experiment = Experiment(
         task=_shared(components.component("task", parts["task"])) if task is None else task,
         optimizer=components.component("optimizer", parts["optimizer"]),
@@ -158,6 +163,7 @@ def resolve(config: DictConfig, chosen: Mapping[str, Any], task: Task | None = N
         divergence_bound=own.divergence_bound,
         device=_device(own.device, here=launcher is None or not launcher.remote),
         dtype=own.dtype,
+        memory=own.memory,
         choices={group: str(chosen[group]) for group in _CHOSEN if group in chosen},
     )
     seeds, hypers = lane_values.expand(experiment, own.seed, own.lanes)
@@ -180,6 +186,7 @@ def _device(name: str, here: bool) -> str:
         raise SettingError(
             f"device={name} was asked for, and torch finds {torch.cuda.device_count()} GPUs: use device=cpu"
         )
+    distributed.take_gpu(device)
     return name
 
 
@@ -205,6 +212,18 @@ def _verify(experiment: Experiment, device: torch.device) -> None:
             f"wrapper=[{','.join(experiment.wrappers)}] goes around an optimizer of this repository, not around a "
             "class of torch.optim"
         )
-    unknown = [name for name in experiment.batch_size.statistics() if name not in batch_statistics.NAMES]
+    _try_statistics(experiment)
+
+
+def _try_statistics(experiment: Experiment) -> None:
+    """Raise SettingError if the batch-size rule asks for what the task's gradients do not have."""
+    names, task = experiment.batch_size.statistics(), experiment.task
+    unknown = [name for name in names if name not in batch_statistics.NAMES]
     if unknown:
         raise SettingError(f"batch_size needs the statistics {', '.join(unknown)}, which are not known")
+    if not names:
+        return
+    start = {name: p.to(*task.last_prepared) for name, p in task.init().items()}
+    lanes = Lanes([start], 1)
+    step = StepGradient(task, lanes, experiment.batch_size, 1, experiment.memory * MEBIBYTE, distributed.ALONE)
+    step.measured(lanes.params, torch.arange(2, device=lanes.flat.device), 2, names)

@@ -13,13 +13,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from experiments import batch_statistics, recording
+from experiments import distributed, recording
 from experiments.clock import Clock
-from experiments.gradients import STRATEGIES, choose
 from experiments.job import Job
 from experiments.lanes import Lanes, RuleStepper, Stepper, TorchStepper
+from experiments.microbatches import MEBIBYTE
 from experiments.order import Order
 from experiments.seeds import generator
+from experiments.step_gradient import StepGradient
 from experiments.threads import Threads
 from optim.batch_size import Context
 from optim.foreign import TorchOptimizer
@@ -79,25 +80,28 @@ class Loop:
         starts = [self.task.init(generator(seed, "initialisation")) for seed in job.seeds]
         starts = [{k: v.to(self.device, dtype) for k, v in start.items()} for start in starts]
         few = self.task.batch(torch.arange(min(2, self.task.size or 2), device=self.device))
-        self.lanes = Lanes(starts, job.lanes // len(job.seeds), by_coordinate=self.task.support(few) is not None)
+        sparse = self.task.support(few) is not None
+        self.lanes = Lanes(starts, job.lanes // len(job.seeds), by_coordinate=sparse)
         self.stepper: Stepper = (
             TorchStepper(e.optimizer, self.lanes, job.hypers)
             if isinstance(e.optimizer, TorchOptimizer)
             else RuleStepper(e.rule, self.lanes, job.hypers)
         )
-        self.gradient = STRATEGIES[choose(self.task, self.device.type, job.lanes, few)]
+        groups = 1 if e.batch_size.whole else len(job.seeds)
+        self.gradient = StepGradient(
+            self.task, self.lanes, e.batch_size, groups, e.memory * MEBIBYTE, distributed.world()
+        )
         self.order = Order(self.task.size, e.sampling, job.seeds, self.device, tags=self.task.augments)
         self.budget = e.whole_budget
         self.points = recording.points(e.record, self.budget)
         self.average = e.average.init(self.lanes.flat) if e.average else {}
         self.following = {k: p.init(self.lanes.params) for k, p in e.probes.items() if p.follows}
+        self.touches_few = sparse and self.stepper.skips and not self.following
         self.rates = [hyper.get("lr", float("nan")) for hyper in job.hypers]
         self.state = _State(rule=e.batch_size.init(), diverged_at=[None] * job.lanes)
         self.alive: Tensor | None = None  # None: all lanes are
         self.clock = Clock(self.device)
         self.threads = Threads()
-        self.whole = self.task.batch(None) if e.batch_size.whole else None
-        self.groups = 1 if e.batch_size.whole else len(job.seeds)
 
     @torch.no_grad()
     def run(self, checkpoint_seconds: float = 60.0, progress: Callable[[float], None] | None = None) -> Outcome:
@@ -173,12 +177,16 @@ class Loop:
             self.sink.append({"step": s.step + 1, "note": note, "batch_size": size})
         s.size = min(size, int(self.budget.amount) - s.examples) if self.budget.axis == "examples" else size
         self.threads.suit(int(self.lanes.flat.numel() * s.size * self.task.share_touched))
-        batch = self.whole if self.whole is not None else self.task.batch(self.order.draws(s.examples, s.size))
-        wanted = e.batch_size.needs(s.step + 1, s.rule)
-        s.statistics = batch_statistics.measure(self.task, self._only_lane(), batch, wanted) if wanted else {}
-        means = self._touched(batch, factor) if self.stepper.skips and not self.following else None
+        draws = None if e.batch_size.whole else self.order.draws(s.examples, s.size)
+        wanted = () if self._last(s.size) else e.batch_size.needs(s.step + 1, s.rule)
+        s.statistics, means = {}, None
+        if not wanted and self.touches_few and self.gradient.alone(s.size):
+            means = self._touched(self.gradient.at(draws, 0, s.size), factor)
         if means is None:
-            means, grads = self.gradient(self.task, self.lanes.params, batch, self.groups)
+            if wanted:
+                means, grads, s.statistics = self.gradient.measured(self.lanes.params, draws, s.size, wanted)
+            else:
+                means, grads = self.gradient.plain(self.lanes.params, draws, s.size)
             self._before_update(means)
             for name, state in self.following.items():
                 self.following[name] = e.probes[name].observe(state, self.lanes.params, grads, s.step)
@@ -188,8 +196,12 @@ class Loop:
         if not e.batch_size.shared:
             s.loss = means.tolist()
 
-    def _only_lane(self) -> dict[str, Tensor]:
-        return {name: values[0] for name, values in self.lanes.params.items()}
+    def _last(self, size: int) -> bool:
+        """Whether the step of this size ends the budget: nobody asks about its batch any more."""
+        s, budget = self.state, self.budget
+        return budget.axis != "seconds" and budget.amount <= (
+            s.step + 1 if budget.axis == "steps" else s.examples + size
+        )
 
     def _touched(self, batch: dict[str, Tensor], factor: float) -> Tensor | None:
         """The step on the parameters that the batch touches alone; None, and nothing done, if that may be all."""

@@ -13,9 +13,10 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from data import DataError
-from experiments import components, config, launcher, report, runner, sweeps
+from experiments import components, config, distributed, following, launcher, report, runner, sweeps
 from experiments.logger import NotLogged
 from experiments.overrides import one_sentence
+from experiments.spec import Run
 from experiments.store import Store
 from optim.settings import SettingError
 
@@ -41,7 +42,8 @@ def execute(request: config.Request, store: Store | None = None, label: str = ""
     """
     store = store or Store(request.store)
     if request.plan:
-        report.print_plan(request.runs, store, label)
+        with distributed.alone():  # its time is measured on a few steps
+            report.print_plan(request.runs, store, label)
         return
     try:
         runner.complete(request.runs, store, checkpoint_seconds=request.checkpoint_seconds, logger=request.logger)
@@ -63,9 +65,17 @@ def work(words: list[str]) -> Exception | None:
     return None
 
 
-def guarded(action: Callable[[], Any]) -> int:
-    """Do it; what the user can mend ends as one sentence on the error stream and exit code 2."""
+def guarded(action: Callable[[], Any], *, alone: bool = True) -> int:
+    """Do it; what the user can mend ends as one sentence on the error stream and exit code 2.
+
+    alone: it is nothing that several processes do together, and so refused under torchrun.
+    """
+    world = distributed.world()
+    if alone and world.rank:
+        return 0
     try:
+        if alone and world.size > 1:
+            raise SettingError("only `python -m experiments.run` works under torchrun: start this without it")
         action()
     except (SettingError, DataError) as problem:
         print(f"error: {problem}", file=sys.stderr)
@@ -126,6 +136,8 @@ def _run_all(jobs: list[tuple[list[str], config.Request]]) -> None:
             # what a launcher's processes have computed is only printed
             execute(request, store, " ".join(word for word in words if word not in common))
         except _EXPECTED as problem:
+            if distributed.world().size > 1 and not isinstance(problem, NotLogged):
+                raise  # the other processes cannot go on
             problems.append(problem)
     if problems:
         raise problems[0]
@@ -171,24 +183,40 @@ def main(words: list[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     options = [w for i, w in enumerate(words) if w.startswith("-") or (i and words[i - 1] in _WITH_A_VALUE)]
     given = [w for w in words if w not in options]
+    several = "-m" in options or "--multirun" in options
+    only_show = any(word.partition("=")[0] in _ONLY_SHOW for word in options)
+    if distributed.world().rank:
+        return 0 if only_show else following.take_part(lambda: _to_follow(given, several))
 
     def action() -> None:
         config.register()
         jobs: list[tuple[list[str], config.Request]] = []
-        only_show = any(word.partition("=")[0] in _ONLY_SHOW for word in options)
-        if not only_show:
-            jobs = _preflight(given, several="-m" in options or "--multirun" in options)
         hydras = [word for word in given if word.lstrip("+~").startswith("hydra")]
+        of_hydra = hydras + [option for option in options if option not in ("-m", "--multirun")]
+        if not only_show:
+            if of_hydra and distributed.world().size > 1:
+                raise SettingError(
+                    f"'{of_hydra[0]}' goes through Hydra, which runs nothing under torchrun: leave it out"
+                )
+            jobs = _preflight(given, several)
+            following.tell("go")
         if hydras and any(request.launcher for _, request in jobs):
             raise SettingError(f"'{hydras[0]}' and launcher= are two ways to launch: give one of them")
         with _swept([request for _, request in jobs], given):
-            if only_show or hydras or any(option not in ("-m", "--multirun") for option in options):
+            if of_hydra:
                 _hand_to_hydra(options, given)
                 _require_all([request for _, request in jobs])
             else:
                 _run_all(jobs)
 
-    return guarded(action)
+    return guarded(action, alone=False)
+
+
+def _to_follow(words: list[str], several: bool) -> list[list[Run]]:
+    """The runs of each job that is no plan."""
+    asked = list(_jobs(words)) if several else [words]
+    requests = [config.request(job, several=several) for job in asked]
+    return [request.runs for request in requests if not request.plan]
 
 
 def _hand_to_hydra(options: list[str], words: list[str]) -> None:
@@ -204,4 +232,4 @@ def _hand_to_hydra(options: list[str], words: list[str]) -> None:
 if __name__ == "__main__":
     from experiments import run  # by its own name, under which a launcher's processes find its functions
 
-    sys.exit(run.main())
+    distributed.leave(run.main())

@@ -7,7 +7,8 @@ import traceback
 from collections.abc import Sequence
 
 from data import DataError
-from experiments import planner, provenance
+from experiments import following, planner, provenance
+from experiments.distributed import world
 from experiments.job import Job
 from experiments.logger import LiveSink, Logger, NotLogged, export, said
 from experiments.loop import Loop
@@ -31,9 +32,14 @@ def complete(
 ) -> None:
     """Make sure that every run is in the store, finished or diverged, and shown by the logger if there is one.
 
+    Under torchrun this is what process 0 does, and the others help it. There the first job that fails is the last.
+
     Raises SettingError or DataError for what the user can mend, RunFailed after everything else was tried, NotLogged
     if only the logger failed.
     """
+    if world().rank:
+        following.follow(runs)
+        return
     store.require_writable()
     failed: dict[str, str] = {}
     with Bar(quiet=quiet) as bar:
@@ -56,16 +62,17 @@ def complete(
                     with contextlib.suppress(OSError):  # a full disk, perhaps
                         claim.fail(traceback.format_exc())
                     failed |= {run.id: f"{type(problem).__name__}: {problem}" for run in job.runs}
+                    if world().size > 1:  # the others are in the middle of it, and end when this process does
+                        raise _failure(failed, len(runs), store) from problem
                 finally:
                     claim.close()
             if not progressed:
                 bar.say("waiting for another process that is computing the rest")
+                following.tell("wait")
                 time.sleep(1.0)
     if failed:
-        reason = next(iter(failed.values()))
-        raise RunFailed(
-            f"{len(failed)} of {len(runs)} runs failed; the first: {reason} (details: {store.jobs}/*/error.txt)"
-        )
+        raise _failure(failed, len(runs), store)
+    following.tell("end")
     _warn_of_other_code(runs, store)
     if logger:  # what the store had before, or other processes computed
         try:
@@ -75,12 +82,18 @@ def complete(
             raise NotLogged(f"{said(problem)}: {remedy}") from problem
 
 
+def _failure(failed: dict[str, str], wanted: int, store: Store) -> RunFailed:
+    first = next(iter(failed.values()))
+    return RunFailed(f"{len(failed)} of {wanted} runs failed; the first: {first} (details: {store.jobs}/*/error.txt)")
+
+
 def _run(job: Job, claim: Claim, bar: Bar, checkpoint_seconds: float, live: LiveSink | None) -> None:
     if claim.begun_by:
         bar.warn(f"note: job {job.id} was begun by other code ({', '.join(claim.begun_by)}), with the same versions")
     bar.start(job)
     with live or contextlib.nullcontext():
-        loop = Loop(job, live or claim)
+        following.tell("begin", job)
+        loop = Loop(job, following.leading(live or claim))
         outcome = loop.run(checkpoint_seconds, bar.advance)
         claim.finish(job, outcome, loop.task.describe())
         if live:

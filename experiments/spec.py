@@ -40,7 +40,8 @@ class Budget:
 class Experiment:
     """A task, a method and a protocol: all of a run but its seed and its lane hyper-parameters.
 
-    `choices` are the names that the user chose the parts by; they are shown and never hashed.
+    `choices` are the names that the user chose the parts by; they are shown and never hashed. Nor is `memory`, in MiB,
+    which decides in how many parts a batch is worked through, and with it the last digits.
     """
 
     task: Task
@@ -56,6 +57,7 @@ class Experiment:
     divergence_bound: float = 1e8
     device: str = "cpu"
     dtype: str = "float32"
+    memory: int = 1024
     choices: dict[str, str] = field(default_factory=dict)
 
     @functools.cached_property
@@ -109,8 +111,10 @@ class Experiment:
 
     @property
     def lanes_allowed(self) -> bool:
-        """Whether several runs can share one computation."""
-        return self.batch_size.shared and isinstance(self.optimizer, Rule) and self.budget.axis != "seconds"
+        """Whether several runs can share one computation, and gain by it."""
+        together = self.task.strategies[torch.device(self.device).type] != "sequential"
+        own = isinstance(self.optimizer, Rule)
+        return self.batch_size.shared and own and together and self.budget.axis != "seconds"
 
     def columns(self) -> dict[str, Any]:
         """The configuration, flat, as the columns of a table."""

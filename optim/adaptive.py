@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from optim.batch_size import BatchSizeRule, Context, refuse_larger
+from optim.batch_size import BatchSizeRule, Context, Estimate, refuse_larger
 from optim.settings import SettingError, setting
 
 
@@ -41,6 +41,13 @@ class AdaptiveRule(BatchSizeRule):
     )
     growth_limit: float | None = setting(None, above=1.0, doc="largest factor on the size at one test (default: none)")
     allow_decrease: bool = setting(False, doc="let the size fall again, down to the first one")
+    estimate: Estimate = setting(
+        "exact",
+        choices=("exact", "chunked", "between micro-batches"),
+        doc="how variances are found: exact (formulas for known layers), chunked (without them), or estimated between "
+        "the means of `parts` micro-batches, without gradients of single examples",
+    )
+    parts: int = setting(8, minimum=2, doc="micro-batches of the estimate between them")
     smooth_numerator: float = setting(0.0, minimum=0.0, below=1.0, doc="beta of the average of the numerator")
     smooth_denominator: float = setting(0.0, minimum=0.0, below=1.0, doc="beta of the average of the denominator")
 

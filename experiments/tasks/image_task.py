@@ -106,6 +106,7 @@ class ImageTask(Task):
         """The scores of the classes, (B, k), for images as bytes, (B, channels, height, width)."""
         mean, deviation = (part.to(next(iter(params.values())).dtype) for part in self._centre)
         inputs = (images.to(deviation.dtype) - mean) / deviation
+        assert self.network is not None
         scores: Tensor = torch.func.functional_call(self.network, params, (inputs,))
         return scores
 
@@ -136,6 +137,7 @@ class ImageTask(Task):
 
     def describe(self) -> dict[str, Any]:
         size = self.size
+        assert self.network is not None
         dimension = sum(p.numel() for p in self.network.parameters())
         facts = {"examples": size, "test_examples": len(self._test["targets"])}
         return {**facts, "dimension": dimension, "classes": self._classes}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from experiments.seeds import generator as seeded
+from experiments.tasks.example_sums import ExampleSums, Wants
 from experiments.tasks.multiclass import MulticlassLogistic
 from experiments.tasks.named_data import NamedData
 from experiments.tasks.rows import DenseRows
@@ -83,20 +84,53 @@ class MLP(NamedData, _Network):
         return torch.nn.functional.cross_entropy(outputs, batch["targets"], reduction="none")
 
     def lane_gradient(self, params: Params, batch: Batch) -> tuple[Tensor, Params]:
+        losses, layers = self._backward(params, batch)
+        grads: Params = {}
+        for k, (slopes, below) in layers.items():
+            grads[f"{k}.bias"] = slopes.sum(dim=2)
+            grads[f"{k}.weight"] = self._first.pull(slopes, batch) if k == 1 else slopes @ below.transpose(1, 2)
+        return losses, {name: grads[name] for name in params}
+
+    def example_sums(self, params: Params, batch: Batch, wants: Wants, along: Params | None = None) -> ExampleSums:
+        """Of layer k, g_i = (e_i a_i', e_i), where e_i is the derivative by its outputs and a_i its inputs."""
+        losses, layers = self._backward({name: p[None] for name, p in params.items()}, batch)
+        count = losses.shape[1]
+        found = ExampleSums(losses[0], {})
+        if wants.norms:
+            found.squared_norms = losses.new_zeros(count, dtype=torch.float64)
+        if wants.products:
+            found.products = losses.new_zeros(count, dtype=torch.float64)
+        for k, (slopes, below) in layers.items():
+            a = batch["rows"].to(slopes.dtype).T if k == 1 else below[0]  # (inputs, B)
+            e = slopes[0] * count  # (units, B)
+            gradient = {f"{k}.weight": e @ a.T / count, f"{k}.bias": e.sum(dim=1) / count}
+            found.gradient |= gradient
+            if wants.norms:
+                found.squared_norms += e.square().sum(dim=0) * (1 + a.square().sum(dim=0)).double()
+            if wants.products:
+                weight, bias = ((gradient if along is None else along)[f"{k}.{part}"] for part in ("weight", "bias"))
+                found.products += (e * torch.addmm(bias[:, None], weight, a)).sum(dim=0).double()
+            if wants.squares:
+                squares = e.double().square()
+                found.squares |= {f"{k}.weight": squares @ a.double().square().T, f"{k}.bias": squares.sum(dim=1)}
+        found.gradient = {name: found.gradient[name] for name in params}
+        return found
+
+    def _backward(self, params: Params, batch: Batch) -> tuple[Tensor, dict[int, tuple[Tensor, Tensor]]]:
+        """Losses (L, B), and by layer the derivatives of their mean by its outputs (L, units, B), and its inputs.
+
+        The inputs are (L, inputs, B), of the first layer those of the batch.
+        """
         *hidden, outputs = self._layers(params, batch)
         losses, slopes = self._losses(outputs, batch["targets"], slopes=True)
         assert slopes is not None
         slopes /= losses.shape[1]
-        grads: Params = {}
-        for k in range(len(hidden) + 1, 0, -1):
-            grads[f"{k}.bias"] = slopes.sum(dim=2)
-            if k == 1:
-                grads["1.weight"] = self._first.pull(slopes, batch)
-                break
+        layers = {}
+        for k in range(len(hidden) + 1, 1, -1):
             below = hidden[k - 2]
-            grads[f"{k}.weight"] = slopes @ below.transpose(1, 2)
+            layers[k] = (slopes, below)
             slopes = (params[f"{k}.weight"].transpose(1, 2) @ slopes) * (1 - below.square())
-        return losses, {name: grads[name] for name in params}
+        return losses, {**layers, 1: (slopes, batch["rows"])}
 
     def _layers(self, params: Params, batch: Batch) -> list[Tensor]:
         """The hidden layers and the outputs, each (L, units, B)."""

@@ -61,6 +61,7 @@ class ModuleTask(Task):
         if isinstance(self._loss, nn.Module):
             self._loss = self._loss.to(device=device, dtype=dtype)
         self._start = {k: placed(t) for k, t in self._trained.items()}
+        self.network = self._model.to(device)
         self._fixed = {k: placed(t) for k, t in self._frozen.items()}
         self.tensors = {f"inputs.{k}": placed(t) for k, t in self._inputs.items()} | {"targets": placed(self._targets)}
 

@@ -40,6 +40,12 @@ class Rows(Protocol):
     def pull(self, slopes: Tensor, batch: Batch) -> Tensor:
         """The sum over rows of slopes (L, K, B) times inputs: (L, K, c)."""
 
+    def pull_squares(self, slopes: Tensor, batch: Batch) -> Tensor:
+        """The sum over rows of squared slopes (L, K, B) times squared inputs: (L, K, c)."""
+
+    def squared_norms(self, batch: Batch) -> Tensor:
+        """The squared norm of every row, (rows,)."""
+
     def single(self, weight: Tensor, batch: Batch) -> Tensor:
         """Outputs (K, B) of one model of all columns, (K, columns), for autograd."""
 
@@ -93,6 +99,14 @@ class DenseRows:
         if rows.dim() == 2:
             return (slopes.reshape(-1, size) @ rows).view(lanes, outputs, -1)
         return torch.bmm(slopes.reshape(rows.shape[0], -1, size), rows).view(lanes, outputs, -1)
+
+    def pull_squares(self, slopes: Tensor, batch: Batch) -> Tensor:
+        return self.pull(slopes.square(), {"rows": batch["rows"].square()})
+
+    def squared_norms(self, batch: Batch) -> Tensor:
+        rows = batch["rows"].flatten(0, -2)
+        norms: Tensor = torch.linalg.vecdot(rows, rows)
+        return norms
 
     def single(self, weight: Tensor, batch: Batch) -> Tensor:
         return weight @ batch["rows"].to(weight.dtype).T
@@ -192,6 +206,13 @@ class SparseRows:
 
     def pull(self, slopes: Tensor, batch: Batch) -> Tensor:
         return self._by_group(slopes, batch, "turned_starts", "turned_rows", "turned_values")
+
+    def pull_squares(self, slopes: Tensor, batch: Batch) -> Tensor:
+        return self.pull(slopes.square(), {**batch, "turned_values": batch["turned_values"].square()})
+
+    def squared_norms(self, batch: Batch) -> Tensor:
+        rows = torch.repeat_interleave(batch["starts"].diff().long())
+        return batch["values"].new_zeros(self.count(batch)).index_add(0, rows, batch["values"].square())
 
     def _by_group(self, lanes: Tensor, batch: Batch, starts: str, columns: str, values: str) -> Tensor:
         """The product of every group's block (p, q) and its share of (L, K, q): (L, K, p).

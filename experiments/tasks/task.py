@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from experiments.tasks.example_sums import ExampleSums, Wants
 from optim.settings import SettingError
 
 Params = dict[str, Tensor]
@@ -15,6 +16,7 @@ Strategy = Literal["analytic", "batched", "vmapped", "sequential"]
 _KEPT = 4  # tasks whose data stay in memory
 _AT_ONCE = 1024  # examples of an evaluation
 _NONE: Batch = {}
+_NO_NETWORK: nn.Module | None = None
 _loaded: dict[int, tuple["Task", tuple[torch.device, torch.dtype]]] = {}  # by id, the one used last at the end
 
 
@@ -33,6 +35,7 @@ class Task:
     last_prepared = (torch.device("cpu"), torch.float64)  # no field: where and how the data were wanted last
     strategies: ClassVar[dict[str, Strategy]] = {"cpu": "batched", "cuda": "batched"}
     tensors = _NONE  # no field: what `load` sets, tensors on the device whose first axis is the example
+    network = _NO_NETWORK  # no field: the module that `losses` calls with the parameters, if there is one
 
     def content(self) -> dict[str, str]:
         """For the identity of a run: digests that replace the settings which name data or files."""
@@ -146,6 +149,12 @@ class Task:
 
     def example_gradients(self, params: Params, batch: Batch) -> Tensor | None:
         """The gradients of the examples of a batch, flat, (B, D), where a formula is known."""
+        return None
+
+    def example_sums(
+        self, params: Params, batch: Batch, wants: Wants, along: Params | None = None
+    ) -> ExampleSums | None:
+        """Sums over the examples' gradients, where formulas are known; products are along `along` or the gradient."""
         return None
 
     def gradient_moments(self, params: Params) -> tuple[Params, Params] | None:

@@ -11,8 +11,9 @@ from experiments.measure.gradients import STATISTICS
 from experiments.measure.statistics import pooled
 from experiments.measure.statistics.contribution import row_squares
 from experiments.measure.statistics.examples import Losses
-from experiments.measure.statistics.one_pass import Pass, Sources, Wants
+from experiments.measure.statistics.one_pass import Pass, Sources
 from experiments.measure.statistics.trace import Params
+from experiments.tasks.example_sums import ExampleSums, Wants
 from optim.settings import SettingError, nearest
 
 Method = Literal["exact", "chunked", "between micro-batches"]
@@ -97,6 +98,12 @@ class Collector:
                 for name, g in done.gradient.items()
             }
         return Collected(done.losses, done.gradient, found, done.report)
+
+    def sums(self, params: Params, batch: Params, wants: Wants, along: Params | None = None) -> ExampleSums:
+        """What is wanted of the examples' gradients; products are along `along` or, without it, their mean."""
+        refuse_batch_norm(self.model)
+        done = Pass(self.sources, params, batch, wants, along)
+        return ExampleSums(done.losses, done.gradient, done.squared_norms, done.products, done.squares)
 
     def inner_products(self, params: Params, batch: Params, direction: Params) -> Tensor:
         """s_i = <g_i, direction>, (B,) in float64: for a batch that is worked through in parts, with its gradient."""

@@ -12,15 +12,7 @@ from experiments.measure.statistics.examples import Examples, Losses
 from experiments.measure.statistics.joined import Joined
 from experiments.measure.statistics.layer import Layer
 from experiments.measure.statistics.trace import Params, Trace
-
-
-@dataclass(frozen=True)
-class Wants:
-    """norms: ||g_i||^2. products: <g_i, g>. squares: sum_i g_i^2 by coordinate."""
-
-    norms: bool = False
-    products: bool = False
-    squares: bool = False
+from experiments.tasks.example_sums import Wants
 
 
 @dataclass
