@@ -29,6 +29,7 @@ INNER_PRODUCT = ("gradient_norm_squared", "inner_product_variance")
 BARS = {"MLP": 1.15, "token MLP": 1.15, "MNIST CNN": 1.5, "tiny GPT": 1.5}  # of the norm test, in plain passes
 INNER_BAR, MEMORY_BAR, IN_MEMORY = 2.2, 1.15, ("MLP", "token MLP")
 WORDS, LENGTH = 5000, 64
+_SLOW_ROUNDS = 3  # of gradients of single examples by vmap(grad)
 
 
 class Attention(nn.Module):
@@ -152,6 +153,16 @@ def measure(name: str, rounds: int) -> dict[str, float]:
         for clock in clocks:
             pairs = zip(times[key + clock], times["plain" + clock], strict=True)
             found[key + clock] = statistics.median(one / unit for one, unit in pairs)
+    chunked = Collector(model, losses, method="chunked")
+    slow, unit = [], []
+    for _ in range(_SLOW_ROUNDS):
+        start = time.perf_counter()
+        plain()
+        middle = time.perf_counter()
+        chunked.collect(params, batch, NORM_TEST)
+        slow.append(time.perf_counter() - middle)
+        unit.append(middle - start)
+    found["vmap(grad)"] = statistics.median(one / other for one, other in zip(slow, unit, strict=True))
     before = peak(plain)
     for key in ("norm test", "inner product"):
         found[f"{key}, memory"] = peak(works[key]) / before
@@ -175,6 +186,7 @@ def main() -> None:
         "memory",
         "bar",
         "memory (inner)",
+        "vmap(grad)",
     )
     print(f"{'in plain passes':16s}{'plain':>10s}" + "".join(f"{column:>15s}" for column in columns))
     costs, missed = {}, False
@@ -184,7 +196,7 @@ def main() -> None:
         cells = [
             (row["norm test"], bar), (row["norm test, processors"], None), (row["inner product"], INNER_BAR),
             (row["inner product, processors"], None), (row["norm test, memory"], memory),
-            (row["inner product, memory"], None),
+            (row["inner product, memory"], None), (row["vmap(grad)"], None),
         ]  # fmt: skip
         text = ""
         for place, (value, limit) in enumerate(cells):

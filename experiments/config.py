@@ -17,7 +17,7 @@ from experiments.components import CONFIGS, ROOT
 from experiments.lanes import Lanes
 from experiments.launcher import Launcher
 from experiments.logger import Logger
-from experiments.microbatches import MEBIBYTE
+from experiments.microbatches import MEBIBYTE, spaced
 from experiments.spec import Budget, Experiment, Run, digest, with_lanes
 from experiments.step_gradient import StepGradient
 from experiments.tasks.task import Task
@@ -51,6 +51,11 @@ class Settings:
     lanes: dict[str, Any] = setting({}, doc="lists of hyper-parameters or seeds, run side by side: lanes.lr=[0.1,1]")
     budget: dict[str, Any] = field(default_factory=lambda: dict(vars(BudgetSettings())), metadata={"doc": "how long"})
     sampling: str = setting("replacement", choices=("replacement", "reshuffled"), doc="how batches are drawn")
+    last_batch: str = setting(
+        "cut",
+        choices=("cut", "even"),
+        doc="cut it to what the budget leaves, or spread that evenly over the last two",
+    )
     record: str = setting("log", doc="when to evaluate: ends, log or every:K, on the axis of the budget")
     divergence_bound: float = setting(1e8, above=0.0, doc="a lane whose loss exceeds it is frozen as diverged")
     device: str = setting("cpu", doc="cpu, cuda or cuda:K")
@@ -159,6 +164,7 @@ def resolve(config: DictConfig, chosen: Mapping[str, Any], task: Task | None = N
         probes={k: components.component("probe", node, k) for k, node in (parts["probe"] or {}).items()},
         budget=budget.resolve(),
         sampling=own.sampling,  # type: ignore[arg-type]
+        last_batch=own.last_batch,  # type: ignore[arg-type]
         record=recording.check(own.record),
         divergence_bound=own.divergence_bound,
         device=_device(own.device, here=launcher is None or not launcher.remote),
@@ -225,5 +231,16 @@ def _try_statistics(experiment: Experiment) -> None:
         return
     start = {name: p.to(*task.last_prepared) for name, p in task.init().items()}
     lanes = Lanes([start], 1)
-    step = StepGradient(task, lanes, experiment.batch_size, 1, experiment.memory * MEBIBYTE, distributed.ALONE)
-    step.measured(lanes.params, torch.arange(2, device=lanes.flat.device), 2, names)
+    draws = spaced(task, 2 * experiment.batch_size.parts, lanes.flat.device)
+    draws = torch.cat([draws, draws])[: max(2, len(draws))]  # there may be one example only
+    try:
+        step = StepGradient(task, lanes, experiment.batch_size, 1, experiment.memory * MEBIBYTE, distributed.ALONE)
+        step.measured(lanes.params, draws, len(draws), names)
+    except (SettingError, torch.OutOfMemoryError):
+        raise
+    except Exception as problem:  # whatever the task makes of it
+        said = " ".join(str(problem).split()) or type(problem).__name__
+        raise SettingError(
+            f"the gradients of single examples, which this batch_size needs, cannot be had for this task ({said}): use "
+            'batch_size.estimate="between micro-batches", or a batch_size that does not look at gradients'
+        ) from problem

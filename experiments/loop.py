@@ -97,7 +97,8 @@ class Loop:
         self.average = e.average.init(self.lanes.flat) if e.average else {}
         self.following = {k: p.init(self.lanes.params) for k, p in e.probes.items() if p.follows}
         self.touches_few = sparse and self.stepper.skips and not self.following
-        self.rates = [hyper.get("lr", float("nan")) for hyper in job.hypers]
+        own = self.stepper.base[0] if isinstance(self.stepper, TorchStepper) else None
+        self.rates = [hyper.get("lr", float("nan") if own is None else float(own)) for hyper in job.hypers]
         self.state = _State(rule=e.batch_size.init(), diverged_at=[None] * job.lanes)
         self.alive: Tensor | None = None  # None: all lanes are
         self.clock = Clock(self.device)
@@ -175,7 +176,7 @@ class Loop:
         size, s.rule, note = e.batch_size.next(s.rule, context)
         if note:
             self.sink.append({"step": s.step + 1, "note": note, "batch_size": size})
-        s.size = min(size, int(self.budget.amount) - s.examples) if self.budget.axis == "examples" else size
+        s.size = e.fitted(size, int(self.budget.amount) - s.examples) if self.budget.axis == "examples" else size
         self.threads.suit(int(self.lanes.flat.numel() * s.size * self.task.share_touched))
         draws = None if e.batch_size.whole else self.order.draws(s.examples, s.size)
         wanted = () if self._last(s.size) else e.batch_size.needs(s.step + 1, s.rule)

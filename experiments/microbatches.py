@@ -6,23 +6,29 @@ from torch import Tensor
 from experiments.tasks.task import Batch, Params, Strategy, Task
 
 MEBIBYTE = 1 << 20
+_FEW = 16  # examples that are looked at
+_SPARSE = 64  # bytes of an example and lane where a formula works on a few columns: outputs and slopes
 _SLACK = 2  # of what the forward pass keeps: the backward pass makes as much again, at most
 
 
-def at_once(task: Task, params: Params, strategy: Strategy, memory: int) -> int:
+def spaced(task: Task, count: int, device: torch.device) -> Tensor:
+    """Draws of so many examples, or of as many as there are, evenly spaced over the data."""
+    few = count if task.size is None else min(count, task.size)
+    return torch.arange(few, device=device) * (task.size or few) // few
+
+
+def at_once(task: Task, params: Params, strategy: Strategy, groups: int, memory: int) -> int:
     """Examples of a micro-batch, at least 1, for a step that may take about `memory` bytes.
 
-    params: with lanes, (L, ...). Measured on a few examples: bytes of their data, and those that autograd keeps.
+    params: with lanes, (L, ...). groups: seeds with batches of their own. Measured on a few examples: the bytes of
+    their data, and those that autograd keeps of a forward pass, which a formula needs as well. What a model computes
+    afresh during the backward pass (checkpointing) is not seen.
     """
-    few = min(4, task.size or 4)
-    if few < 2:
-        return 1
-    device = next(iter(params.values())).device
-    batches = [task.batch(torch.arange(count, device=device)) for count in (few // 2, few)]
-    one = {name: p[0] for name, p in params.items()}
-    lanes = len(next(iter(params.values()))) if strategy in ("batched", "vmapped") else 1
-    less, more = (_bytes(b) + (0 if strategy == "analytic" else lanes * _kept(task, one, b)) for b in batches)
-    each = max(1, (more - less) // (few - few // 2))
+    draws = spaced(task, _FEW, next(iter(params.values())).device)
+    batch, one = task.batch(draws), {name: p[0] for name, p in params.items()}
+    lanes = 1 if strategy == "sequential" else len(next(iter(params.values())))
+    kept = _SPARSE * len(draws) if task.support(batch) is not None else _kept(task, one, batch)
+    each = max(1, (groups * _bytes(batch) + lanes * kept) // len(draws))
     return max(1, memory // (_SLACK * each))
 
 
@@ -31,9 +37,9 @@ def _bytes(batch: Batch) -> int:
 
 
 def _kept(task: Task, params: Params, batch: Batch) -> int:
-    """Bytes that autograd keeps of a forward pass, parameters apart."""
+    """Bytes that autograd keeps of a forward pass, parameters and data apart."""
     leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
-    known = {p.untyped_storage().data_ptr() for p in leaves.values()}
+    known = {t.untyped_storage().data_ptr() for t in (*leaves.values(), *batch.values())}
     found: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from experiments import distributed
+
 ROOT = Path(__file__).resolve().parents[1]
 _RESULTS_DEPEND_ON = ("optim", "data", "experiments")
 _LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "hydra-core", "safetensors", "transformers")
@@ -52,6 +54,7 @@ def describe(device: str = "cpu") -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "processes": distributed.world().size,
         "device": torch.cuda.get_device_name() if torch.device(device).type == "cuda" else "cpu",
         "system": platform.platform(terse=True),
     }

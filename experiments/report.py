@@ -23,7 +23,8 @@ def print_runs(runs: Sequence[Run], store: Store, label: str = "") -> None:
         if ended["status"] == "diverged":
             outcome = f"diverged at step {ended['diverged_at']}"
         else:
-            outcome = "  ".join(f"{k}={ended['metrics'][k]:.4g}" for k in _SHOWN if ended["metrics"].get(k) is not None)
+            shown = _SHOWN if run.experiment.batch_size.shared else (*_SHOWN, "batch_size")
+            outcome = "  ".join(f"{k}={ended['metrics'][k]:.4g}" for k in shown if ended["metrics"].get(k) is not None)
         print(f"  {run.id}  {label}  {outcome}".replace("    ", "  "))
     if len(runs) > _MOST_LINES:
         print(f"  ... and {len(runs) - _MOST_LINES} more: experiments.api.load_runs has them all")

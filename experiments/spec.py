@@ -25,6 +25,7 @@ from optim.settings import SettingError
 from optim.wrapped import Wrapped
 from optim.wrapper import Wrapper
 
+LastBatch = Literal["cut", "even"]
 ENGINE_VERSION = 1  # raised when the loop itself changes results
 
 
@@ -57,13 +58,16 @@ class Experiment:
     divergence_bound: float = 1e8
     device: str = "cpu"
     dtype: str = "float32"
+    last_batch: LastBatch = "cut"
     memory: int = 1024
     choices: dict[str, str] = field(default_factory=dict)
 
     @functools.cached_property
     def canonical(self) -> dict[str, Any]:
         """The part of the identity that its runs share: plain values, paths replaced by digests of their content."""
+        plan = {} if self.last_batch == "cut" else {"last_batch": self.last_batch}
         return {
+            **plan,
             "engine": ENGINE_VERSION,
             "task": {**_described(self.task), **self.task.content()},
             "optimizer": _described(self.optimizer, without=set(self.hyper())),
@@ -108,6 +112,16 @@ class Experiment:
         if passes < 1:
             raise SettingError(f"budget.examples={self.budget.amount:g} is less than one full batch of {size} examples")
         return Budget("examples", passes * size)
+
+    def fitted(self, size: int, left: int) -> int:
+        """The size of a batch when so many examples of the budget are left: what is left, if that is less.
+
+        With last_batch="even" the last two batches are equal instead, so that none is tiny: an example alone can undo
+        the steps of a method that has seen large batches only.
+        """
+        if self.last_batch == "even" and size < left < 2 * size:
+            return -(-left // 2)
+        return min(size, left)
 
     @property
     def lanes_allowed(self) -> bool:

@@ -14,6 +14,7 @@ from experiments.distributed import World
 from experiments.gradients import STRATEGIES, choose
 from experiments.lanes import Lanes
 from experiments.measure.statistics import Collector
+from experiments.measure.statistics.collect import refuse_batch_norm
 from experiments.measure.statistics.explicit import explicit_sums
 from experiments.tasks.example_sums import ExampleSums, Wants
 from experiments.tasks.task import Batch, Params, Task
@@ -30,10 +31,10 @@ class StepGradient:
         """groups: seeds with batches of their own. memory: bytes, about, that the examples of a step may take."""
         self.task, self.groups, self.world, self.rule = task, groups, world, rule
         device = lanes.flat.device
-        few = task.batch(torch.arange(min(2, task.size or 2), device=device))
+        few = task.batch(microbatches.spaced(task, 2, device))
         strategy = choose(task, device.type, lanes.count, few)
         self._gradient = STRATEGIES[strategy]
-        self.at_once = microbatches.at_once(task, lanes.params, strategy, memory)
+        self.at_once = microbatches.at_once(task, lanes.params, strategy, groups, memory)
         self._whole = task.batch(None) if rule.whole else None
         self._for_statistics = max(1, memory // _FOR_STATISTICS)
         if rule.statistics() and rule.estimate != "between micro-batches":
@@ -55,6 +56,7 @@ class StepGradient:
         """Mean loss (L,) and gradients (L, ...) of the lanes on a batch of `count` examples."""
         if self.alone(count):
             return self._gradient(self.task, params, self.at(draws, 0, count), self.groups)
+        refuse_batch_norm(self.task.network)  # its batches are wholes
         lanes, device = len(next(iter(params.values()))), next(iter(params.values())).device
         total = torch.zeros(lanes, dtype=torch.float64, device=device)
         sums = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in params.items()}
@@ -81,10 +83,12 @@ class StepGradient:
             mean, gradient, statistics = self._between(one, draws, count, names, wants)
         elif self.alone(count):
             done = self._sums(one, self.at(draws, 0, count), wants)
-            mean, gradient = done.losses.mean(dtype=torch.float64), done.gradient
+            mean, centre = done.losses.mean(dtype=torch.float64), done.gradient
+            gradient = _plus(centre, self._common(one))
             norms = float(done.squared_norms.sum()) if wants.norms else 0.0
-            along = _around(done.products, gradient)
-            statistics = batch_statistics.numbers(names, gradient, count, count - 1, norms, along, done.squares)
+            along = _around(done.products, centre, gradient)
+            free = count - 1
+            statistics = batch_statistics.numbers(names, gradient, centre, count, free, norms, along, done.squares)
         else:
             mean, gradient, statistics = self._in_parts(one, draws, count, names, wants)
         dtype = next(iter(one.values())).dtype
@@ -100,15 +104,16 @@ class StepGradient:
             done = self._sums(params, self.at(draws, start, stop), first)
             total.add(done.losses.sum(), done.gradient, stop - start, done.squared_norms.sum(), done.squares)
         self.world.sum(*total.tensors())
-        gradient = total.gradient(count)
+        centre = total.gradient(count)
+        gradient = _plus(centre, self._common(params))
         along = total.norms.new_zeros(())
         if wants.products:  # only now is the direction known
             for start, stop in spans:
                 done = self._sums(params, self.at(draws, start, stop), Wants(products=True), gradient)
-                along += _around(done.products, gradient)
+                along += _around(done.products, centre, gradient)
             self.world.sum(along)
         numbers = batch_statistics.numbers(
-            names, gradient, count, count - 1, float(total.norms), float(along), total.squares
+            names, gradient, centre, count, count - 1, float(total.norms), float(along), total.squares
         )
         return total.loss / count, gradient, numbers
 
@@ -116,11 +121,7 @@ class StepGradient:
         self, params: Params, draws: Tensor | None, count: int, names: tuple[str, ...], wants: Wants
     ) -> tuple[Tensor, Params, dict[str, float]]:
         """Variances estimated from the means of `parts` equal parts: no gradients of single examples."""
-        parts = min(self.rule.parts, count)
-        if self.world.size > parts:
-            raise SettingError(
-                f"{self.world.size} processes share {parts} micro-batches: use batch_size.parts={self.world.size}"
-            )
+        parts = min(self.rule.parts, max(2, count // 2))  # of two examples or more, if there are four
         bounds = [k * count // parts for k in range(parts + 1)]
         total, means, lane = _Total(params, wants), [], {name: p[None] for name, p in params.items()}
         for k in range(*self.world.share(parts)):
@@ -138,10 +139,10 @@ class StepGradient:
         along = total.norms.new_zeros(())
         for size, mean in means:
             product = torch.stack([(m * gradient[name]).sum() for name, m in mean.items()]).sum()
-            along += size * _around(product[None], gradient)
+            along += size * _around(product[None], gradient, gradient)
         self.world.sum(along)
         numbers = batch_statistics.numbers(
-            names, gradient, count, parts - 1, float(total.norms), float(along), total.squares
+            names, gradient, gradient, count, parts - 1, float(total.norms), float(along), total.squares
         )
         return total.loss / count, gradient, numbers
 
@@ -151,6 +152,10 @@ class StepGradient:
         else:
             known = self.task.example_sums(params, batch, wants, along)
         return known or self._collector.sums(params, batch, wants, along)
+
+    def _common(self, params: Params) -> Params:
+        """What `_sums` leaves out of every gradient."""
+        return self.task.common_gradient(params) if self.rule.estimate == "exact" else {}
 
     def _spans(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """[start, stop) in as few parts as fit in memory, of nearly one size."""
@@ -188,9 +193,13 @@ class _Total:
         return {name: (s / count).to(self.dtype) for name, s in self.sums.items()}
 
 
-def _around(products: Tensor, gradient: Params) -> float:
-    """sum_i (s_i - ||g||^2)^2 for s_i = <g_i, g>, whose mean is ||g||^2."""
+def _plus(centre: Params, shift: Params) -> Params:
+    return {name: mean + shift[name] for name, mean in centre.items()} if shift else centre
+
+
+def _around(products: Tensor, centre: Params, gradient: Params) -> float:
+    """sum_i (s_i - <h, g>)^2 for products s_i = <h_i, g> with the gradient g, where the centre h is the mean of h_i."""
     if not len(products):
         return 0.0
-    squared = torch.stack([g.double().square().sum() for g in gradient.values()]).sum()
-    return float((products - squared).square().sum())
+    middle = torch.stack([(h.double() * gradient[name].double()).sum() for name, h in centre.items()]).sum()
+    return float((products - middle).square().sum())

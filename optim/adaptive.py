@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from optim.batch_size import BatchSizeRule, Context, Estimate, refuse_larger
+from optim.batch_size import BatchSizeRule, Context, refuse_larger
 from optim.settings import SettingError, setting
 
 
@@ -41,7 +41,7 @@ class AdaptiveRule(BatchSizeRule):
     )
     growth_limit: float | None = setting(None, above=1.0, doc="largest factor on the size at one test (default: none)")
     allow_decrease: bool = setting(False, doc="let the size fall again, down to the first one")
-    estimate: Estimate = setting(
+    estimate: str = setting(
         "exact",
         choices=("exact", "chunked", "between micro-batches"),
         doc="how variances are found: exact (formulas for known layers), chunked (without them), or estimated between "
@@ -50,6 +50,10 @@ class AdaptiveRule(BatchSizeRule):
     parts: int = setting(8, minimum=2, doc="micro-batches of the estimate between them")
     smooth_numerator: float = setting(0.0, minimum=0.0, below=1.0, doc="beta of the average of the numerator")
     smooth_denominator: float = setting(0.0, minimum=0.0, below=1.0, doc="beta of the average of the denominator")
+
+    def content(self) -> dict[str, str]:
+        """How many parts there would be says nothing where there are none."""
+        return {} if self.estimate == "between micro-batches" else {"parts": ""}
 
     # What a rule defines -----------------------------------------------------------------------------------------
 

@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from optim.settings import SettingError
-
-Estimate = Literal["exact", "chunked", "between micro-batches"]
-_EXACT: Estimate = "exact"
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class BatchSizeRule:
     version: ClassVar[int] = 1
     shared: ClassVar[bool] = True
     whole: ClassVar[bool] = False
-    estimate, parts = _EXACT, 8  # no fields: how statistics are taken, and of how many micro-batches
+    estimate, parts = "exact", 8  # no fields: how statistics are taken, and of how many micro-batches
 
     def init(self) -> dict[str, Any]:
         """The state before the first step: plain numbers and lists, kept in checkpoints as JSON."""

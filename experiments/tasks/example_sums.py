@@ -19,7 +19,8 @@ class Wants:
 class ExampleSums:
     """losses: (B,). gradient: of their mean, by parameter. squared_norms, products: (B,) in float64.
 
-    squares: by parameter, in float64. What was not asked for is empty.
+    squares: by parameter, in float64. What was not asked for is empty. All but the losses are without the task's
+    `common_gradient`.
     """
 
     losses: Tensor

@@ -244,8 +244,8 @@ class LinearTask(Task):
         return each.reshape(len(each), -1) + self.l2 * weight.reshape(-1)
 
     def example_sums(self, params: Params, batch: Batch, wants: Wants, along: Params | None = None) -> ExampleSums:
-        """g_i = e_i x_i' + l2 W, where e_i, (K,), is the derivative of the loss by the outputs W x_i."""
-        weight, columns, rows, l2 = params["weight"], self.rows.support(batch), self.rows, self.l2
+        """g_i - l2 W = e_i x_i', where e_i, (K,), is the derivative of the loss by the outputs W x_i."""
+        weight, columns, rows = params["weight"], self.rows.support(batch), self.rows
 
         def seen(whole: Tensor) -> Tensor:
             flat = whole.reshape(1, self.outputs or 1, -1)
@@ -256,33 +256,23 @@ class LinearTask(Task):
                 return narrow.view_as(weight)
             return narrow.new_zeros(1, *narrow.shape[1:2], rows.columns).index_copy_(2, columns, narrow).view_as(weight)
 
-        outputs = rows.outputs(seen(weight), batch)
-        reached = outputs.clone() if l2 else outputs  # the losses may write over them
-        losses, slopes = self._losses(outputs, batch.get("targets"), slopes=True)
+        losses, slopes = self._losses(rows.outputs(seen(weight), batch), batch.get("targets"), slopes=True)
         assert slopes is not None
-        count = losses.shape[1]
-        found = ExampleSums(losses[0], {"weight": spread(rows.pull(slopes * (1.0 / count), batch))})
-        gradient = found.gradient["weight"]
-        squared = (weight * weight).sum() if l2 else weight.new_zeros(())
-        if l2:
-            gradient.add_(weight, alpha=l2)
-            found.losses = losses[0] + 0.5 * l2 * squared
+        found = ExampleSums(losses[0], {"weight": spread(rows.pull(slopes * (1.0 / losses.shape[1]), batch))})
+        if self.l2:
+            found.losses = losses[0] + 0.5 * self.l2 * (weight * weight).sum()
         if wants.norms:
             steepness = torch.linalg.vecdot(slopes[0], slopes[0], dim=0)
             found.squared_norms = (steepness * rows.squared_norms(batch)).double()
-            if l2:
-                found.squared_norms += 2 * l2 * (slopes[0] * reached[0]).sum(dim=0).double() + l2**2 * squared
         if wants.products:
-            direction = gradient if along is None else along["weight"]
+            direction = found.gradient["weight"] + self.l2 * weight if along is None else along["weight"]
             found.products = (slopes[0] * rows.outputs(seen(direction), batch)[0]).double().sum(dim=0)
-            if l2:
-                found.products += l2 * (weight * direction).sum()
         if wants.squares:
-            squares = spread(rows.pull_squares(slopes.double(), batch)).double()
-            if l2:
-                squares += count * (2 * l2 * weight * (gradient - l2 * weight) + (l2 * weight).square())
-            found.squares = {"weight": squares}
+            found.squares = {"weight": spread(rows.pull_squares(slopes.double(), batch)).double()}
         return found
+
+    def common_gradient(self, params: Params) -> Params:
+        return {"weight": self.l2 * params["weight"]} if self.l2 else {}
 
     def gradient_moments(self, params: Params) -> tuple[Params, Params]:
         weight = params["weight"]

@@ -154,8 +154,15 @@ class Task:
     def example_sums(
         self, params: Params, batch: Batch, wants: Wants, along: Params | None = None
     ) -> ExampleSums | None:
-        """Sums over the examples' gradients, where formulas are known; products are along `along` or the gradient."""
+        """Sums over the examples' gradients, where formulas are known; products are along `along` or the gradient.
+
+        They are sums of g_i - `common_gradient`, which vary as g_i do and lose no digits to what all examples share.
+        """
         return None
+
+    def common_gradient(self, params: Params) -> Params:
+        """A part of every example's gradient that is the same for all, such as an l2 term's; {} for none."""
+        return {}
 
     def gradient_moments(self, params: Params) -> tuple[Params, Params] | None:
         """Mean and variance (divided by n), coordinate by coordinate, of the examples' gradients, where a formula is

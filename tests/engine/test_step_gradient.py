@@ -78,7 +78,11 @@ def test_formulas_of_tasks_equal_gradients_of_examples(name: str) -> None:
     each = [torch.autograd.grad(loss, list(leaves.values()), retain_graph=True) for loss in losses]
     gradients = torch.stack([torch.cat([g.reshape(-1) for g in one]) for one in each])
     flat = torch.cat([a.reshape(-1) for a in along.values()])
-    for direction, vector in ((None, gradients.mean(dim=0)), (along, flat)):
+    directions = ((None, gradients.mean(dim=0)), (along, flat))
+    common = task.common_gradient(params)
+    if common:
+        gradients = gradients - torch.cat([common[name].reshape(-1) for name in params])
+    for direction, vector in directions:
         found = task.example_sums(params, batch, Wants(True, True, True), direction)
         if found is None:
             pytest.skip("no formulas")
@@ -106,7 +110,7 @@ def test_micro_batches_give_the_whole_batchs_gradient(name: str, dtype: str, tol
 
 
 def test_lanes_and_groups_of_seeds_in_micro_batches(tmp_path: Path) -> None:
-    words = ["task=multiclass/digits", "optimizer=adagrad", "lanes.lr=[0.1,0.3]", "lanes.seed=[0,1,2]", "dtype=float64"]
+    words = ["task=multiclass/digits", "optimizer=sgd", "lanes.lr=[0.1,0.3]", "lanes.seed=[0,1,2]", "dtype=float64"]
     words += ["batch_size.size=800", "budget.steps=5", "record=ends"]
     whole = api.run([*words, f"store={tmp_path / 'whole'}"], quiet=True)
     parts = api.run([*words, f"store={tmp_path / 'parts'}", "memory=1"], quiet=True)
@@ -186,3 +190,93 @@ def test_a_task_without_gradients_of_examples_is_refused_before_any_work() -> No
     params = {k: v.detach().clone() for k, v in task.network.named_parameters()}
     with pytest.raises(SettingError, match="GroupNorm"):
         step_gradient(task, params).measured({k: v[None] for k, v in params.items()}, torch.arange(5), 5, PLAIN)
+
+
+def test_an_l2_term_costs_no_digits() -> None:
+    task = config.request(["task=logistic/breast_cancer", "task.l2=1", "dtype=float64"]).runs[0].experiment.task
+    params = {"weight": 1000.0 * torch.randn(30, dtype=torch.float64, generator=torch.Generator().manual_seed(1))}
+    draws = torch.arange(40)
+    _, _, found = step_gradient(task, params).measured({"weight": params["weight"][None]}, draws, 40, NAMES)
+    each = torch.stack([
+        torch.autograd.grad(loss, leaf)[0] - leaf.detach()
+        for i in range(40)
+        for leaf in [params["weight"].clone().requires_grad_()]
+        for loss in [task.losses({"weight": leaf}, task.batch(draws[i : i + 1]))[0]]
+    ])  # fmt: skip
+    assert found["variance_trace"] == pytest.approx(float(each.var(dim=0).sum()), rel=1e-10)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 32])
+def test_coordinates_whose_gradient_is_rounding_ask_for_nothing(at_once: int) -> None:
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention, self.last = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.attention(x, x, x, need_weights=False)[0].mean(dim=1))
+
+    torch.manual_seed(0)
+    inputs = torch.randn(1, 5, 8, dtype=torch.float64) + 0.01 * torch.randn(32, 5, 8, dtype=torch.float64)
+    targets = torch.zeros(32, dtype=torch.int64)
+    model = Attending().double()  # the biases of its keys do not move the loss
+    task = api.task_from_module(model, nn.CrossEntropyLoss(reduction="none"), inputs, targets)
+    params = task.init()
+    step = step_gradient(task, params)
+    step.at_once = at_once
+    lane = {k: v[None] for k, v in params.items()}
+    _, _, found = step.measured(lane, torch.arange(32), 32, ("largest_coordinate_ratio",))
+    wanted = gradient_statistics(task, params, task.batch(torch.arange(32)), ["variance_by_coordinate"])
+    leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
+    loss = task.losses(leaves, task.batch(torch.arange(32))).mean()
+    grads = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+    ratios = []
+    for name, g in grads.items():
+        keep = torch.ones_like(g, dtype=torch.bool)
+        if name == "attention.in_proj_bias":
+            keep[8:16] = False
+        ratios.append((wanted["variance_by_coordinate"][name] / g.square())[keep & (g.abs() > 1e-12)])  # type: ignore[index]
+    assert found["largest_coordinate_ratio"] == pytest.approx(float(torch.cat(ratios).max()), rel=1e-6)
+
+
+@pytest.mark.parametrize("estimate", ["chunked", "between micro-batches"])
+def test_the_estimate_is_a_word_of_the_command_line(tmp_path: Path, estimate: str) -> None:
+    words = ["task=logistic/breast_cancer", "batch_size=norm_test", f"batch_size.estimate='{estimate}'"]
+    api.run([*words, "batch_size.size=8", "budget.steps=3", f"store={tmp_path}"], quiet=True)
+    with pytest.raises(SettingError, match="chunked"):
+        config.request([*words[:2], "batch_size.estimate=chunky"])
+
+
+def test_how_many_parts_is_no_part_of_an_exact_runs_identity() -> None:
+    def identity(*more: str) -> str:
+        return config.request(["task=logistic/breast_cancer", "batch_size=norm_test", *more]).runs[0].id
+
+    assert identity() == identity("batch_size.parts=4")
+    between = "batch_size.estimate='between micro-batches'"
+    assert len({identity(), identity(between), identity(between, "batch_size.parts=4")}) == 3
+
+
+def test_a_formula_fits_in_memory_too() -> None:
+    task = config.request(["task=mlp/digits", "task.hidden=[4096]"]).runs[0].experiment.task
+    lanes = Lanes([task.init()], 1)
+    few = microbatches.at_once(task, lanes.params, "analytic", 1, 16 * microbatches.MEBIBYTE)
+    assert 16 < few < 16 * microbatches.MEBIBYTE // (2 * 4 * 4096)
+    assert microbatches.at_once(task, Lanes([task.init()], 8).params, "analytic", 1, 16 << 20) < few / 4
+
+
+class Unusual(Task):
+    """A task whose losses autograd knows nothing about."""
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.tensors = {"x": torch.ones(20, device=device, dtype=dtype)}
+
+    def init(self, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        return {"w": torch.ones(1)}
+
+    def losses(self, params: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
+        return (params["w"] * batch["x"]).detach()
+
+
+def test_a_task_that_autograd_cannot_see_through_is_refused_in_one_sentence() -> None:
+    with pytest.raises(SettingError, match="cannot be had for this task"):
+        config.request(["batch_size=norm_test"], task=Unusual())

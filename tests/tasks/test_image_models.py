@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from experiments.models import MODELS, cifar_cnn, mnist_cnn, resnet18
+from experiments.models import MODELS, cifar_cnn, mlp, mnist_cnn, resnet18
 from optim.settings import SettingError
 
 
@@ -24,6 +24,8 @@ def resnet_size(width, channels, classes):
     ("name", "shape", "classes", "size"),
     [
         ("linear", (1, 28, 28), 10, 7850),
+        ("mlp", (1, 28, 28), 10, 669_706),
+        ("mlp", (2, 3, 5), 3, (30 + 1) * 512 + 513 * 512 + 513 * 3),
         ("mnist_cnn", (1, 28, 28), 10, (25 + 1) * 16 + (25 * 16 + 1) * 32 + (1568 + 1) * 10),
         ("mnist_cnn", (1, 8, 8), 10, 416 + 12832 + 1290),
         ("mnist_cnn", (2, 9, 15), 3, 816 + 12832 + (32 * 2 * 3 + 1) * 3),
@@ -45,6 +47,11 @@ def test_sizes_and_shapes(name, shape, classes, size):
 def test_the_small_networks_layer_by_layer():
     source = torch.Generator().manual_seed(0)
     images = torch.rand(3, 1, 28, 28, generator=source)
+    model = mlp.network((1, 28, 28), 10)
+    p = [q.detach() for q in model.parameters()]
+    hidden = F.relu(F.relu(images.reshape(3, -1) @ p[0].T + p[1]) @ p[2].T + p[3])
+    torch.testing.assert_close(model(images), hidden @ p[4].T + p[5])
+
     model = mnist_cnn.network((1, 28, 28), 10)
     p = [q.detach() for q in model.parameters()]
     assert p[4].shape == (10, 1568)

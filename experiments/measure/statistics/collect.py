@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +14,6 @@ from experiments.measure.statistics.one_pass import Pass, Sources
 from experiments.measure.statistics.trace import Params
 from experiments.tasks.example_sums import ExampleSums, Wants
 from optim.settings import SettingError, nearest
-
-Method = Literal["exact", "chunked", "between micro-batches"]
 
 NAMES = (*STATISTICS, "squared_norm_sum")
 _OF_ONE_EXAMPLE = {"gradient_norm_squared", "squared_norm_sum"}  # those that a batch of 1 has too
@@ -43,7 +40,7 @@ class Collector:
         self,
         model: nn.Module | None,
         losses: Losses,
-        method: Method = "exact",
+        method: str = "exact",
         memory: int = 1 << 28,
         parts: int = 8,
     ) -> None:
@@ -143,7 +140,7 @@ def refuse_batch_norm(model: nn.Module | None) -> None:
         if isinstance(part, nn.modules.batchnorm._BatchNorm) and (part.training or part.running_mean is None):
             raise SettingError(
                 f"{name} ({type(part).__name__}) mixes the examples of a batch, whose gradients are then not defined: "
-                'call model.eval() to freeze its statistics, use GroupNorm, or statistics "between micro-batches"'
+                "call model.eval() to freeze its statistics, use GroupNorm, or estimate variances between micro-batches"
             )
 
 
