@@ -30,6 +30,8 @@ def bar(m: int) -> float:
 
 
 class Attention(nn.Module):
+    """Causal attention with four heads, and the layer norm before it."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm, self.qkv, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
@@ -42,6 +44,8 @@ class Attention(nn.Module):
 
 
 class Perceptron(nn.Module):
+    """The other half of a block."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.hessian_products import Attention, Perceptron
 from experiments import provenance
 from experiments.measure.statistics import Collector
 
@@ -30,29 +31,6 @@ BARS = {"MLP": 1.15, "token MLP": 1.15, "MNIST CNN": 1.5, "tiny GPT": 1.5}  # of
 INNER_BAR, MEMORY_BAR, IN_MEMORY = 2.2, 1.15, ("MLP", "token MLP")
 WORDS, LENGTH = 5000, 64
 _SLOW_ROUNDS = 3  # of gradients of single examples by vmap(grad)
-
-
-class Attention(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm, self.qkv, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        b, t, d = x.shape
-        q, k, v = self.qkv(self.norm(x)).view(b, t, 3, 4, d // 4).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return x + self.out(y.transpose(1, 2).reshape(b, t, d))
-
-
-class Perceptron(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)
 
 
 class GPT(nn.Module):

@@ -119,18 +119,24 @@ def test_the_python_example_runs(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "variance_trace" in shown
 
 
+PAPERS = {"adagrad-anisotropic": "A", "adadagrad": "B"}
+
+
+@pytest.mark.parametrize("paper", PAPERS)
 @pytest.mark.parametrize(("column", "scale"), [(2, "laptop"), (3, "workstation")])
-def test_the_verdicts_are_those_of_the_reference(column: int, scale: str) -> None:
-    kept = json.loads((ROOT / "results" / "adagrad-anisotropic" / scale / "verdicts.json").read_text())["verdicts"]
-    shown = {row.split("|")[1].split("**")[1]: row for row in README.splitlines() if row.startswith("| **")}
+def test_the_verdicts_are_those_of_the_reference(paper: str, column: int, scale: str) -> None:
+    kept = json.loads((ROOT / "results" / paper / scale / "verdicts.json").read_text())["verdicts"]
+    rows = [row for row in README.splitlines() if row.startswith(f"| **{PAPERS[paper]}")]
+    shown = {row.split("|")[1].split("**")[1]: row for row in rows}
     assert set(shown) == {v["claim"] for v in kept}
     for verdict in kept:
         assert shown[verdict["claim"]].split("|")[column].strip() == verdict["answer"]
 
 
+@pytest.mark.parametrize("paper", PAPERS)
 @pytest.mark.parametrize("scale", ["laptop", "workstation"])
-def test_references_come_from_committed_code(scale: str) -> None:
-    origin = json.loads((ROOT / "results" / "adagrad-anisotropic" / scale / "verdicts.json").read_text())["provenance"]
+def test_references_come_from_committed_code(paper: str, scale: str) -> None:
+    origin = json.loads((ROOT / "results" / paper / scale / "verdicts.json").read_text())["provenance"]
     assert re.fullmatch(r"[0-9a-f]{40}", origin["commit"])
     assert origin["data"]
     assert origin["libraries"]["torch"]

@@ -25,12 +25,14 @@ def draw(runs: "pandas.DataFrame", tasks: dict[str, str], settings: Any) -> Any:
     figure, axes = plt.subplots(len(tasks), len(rates), figsize=(width, 0.95 * height * len(tasks) + 0.5), **shape)
     for row, (task, optimizer) in zip(axes, tasks.items(), strict=True):
         for axis, rate in zip(row, rates, strict=True):
-            _panel(axis, runs[(runs.task == task) & (runs.optimizer == optimizer) & (runs.rate == rate)], settings)
-            axis.set_title(f"{task}, {optimizer}: {_RATES[rate]}")
+            own = runs[(runs.task == task) & (runs.optimizer == optimizer) & (runs.rate == rate)]
+            if own.empty:  # this arm was not run on this task
+                axis.set_axis_off()
+                continue
+            _panel(axis, own, settings)
+            axis.set(title=f"{task}, {optimizer}: {_RATES[rate]}", xlabel="steps")
         row[0].set_ylabel("test accuracy (%)")
         _room(row[0])
-    for axis in axes[-1]:
-        axis.set_xlabel("steps")
     looks.legend(figure, axes, 4)
     return figure
 
