@@ -17,7 +17,7 @@ from experiments.components import CONFIGS, ROOT
 from experiments.lanes import Lanes
 from experiments.launcher import Launcher
 from experiments.logger import Logger
-from experiments.microbatches import MEBIBYTE, spaced
+from experiments.microbatches import MEBIBYTE, a_few
 from experiments.spec import Budget, Experiment, Run, digest, with_lanes
 from experiments.step_gradient import StepGradient
 from experiments.tasks.task import Task
@@ -231,7 +231,7 @@ def _try_statistics(experiment: Experiment) -> None:
         return
     start = {name: p.to(*task.last_prepared) for name, p in task.init().items()}
     lanes = Lanes([start], 1)
-    draws = spaced(task, 2 * experiment.batch_size.parts, lanes.flat.device)
+    draws = a_few(task, 2 * experiment.batch_size.parts, lanes.flat.device)
     draws = torch.cat([draws, draws])[: max(2, len(draws))]  # there may be one example only
     try:
         step = StepGradient(task, lanes, experiment.batch_size, 1, experiment.memory * MEBIBYTE, distributed.ALONE)

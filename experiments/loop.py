@@ -20,6 +20,7 @@ from experiments.lanes import Lanes, RuleStepper, Stepper, TorchStepper
 from experiments.microbatches import MEBIBYTE
 from experiments.order import Order
 from experiments.seeds import generator
+from experiments.spec import fitted
 from experiments.step_gradient import StepGradient
 from experiments.threads import Threads
 from optim.batch_size import Context
@@ -176,7 +177,8 @@ class Loop:
         size, s.rule, note = e.batch_size.next(s.rule, context)
         if note:
             self.sink.append({"step": s.step + 1, "note": note, "batch_size": size})
-        s.size = e.fitted(size, int(self.budget.amount) - s.examples) if self.budget.axis == "examples" else size
+        left = int(self.budget.amount) - s.examples
+        s.size = fitted(size, left, e.last_batch) if self.budget.axis == "examples" else size
         self.threads.suit(int(self.lanes.flat.numel() * s.size * self.task.share_touched))
         draws = None if e.batch_size.whole else self.order.draws(s.examples, s.size)
         wanted = () if self._last(s.size) else e.batch_size.needs(s.step + 1, s.rule)

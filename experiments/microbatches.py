@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from experiments.tasks.task import Batch, Params, Strategy, Task
+from experiments.tasks.task import Batch, Params, Strategy, Task, spaced
 
 MEBIBYTE = 1 << 20
 _FEW = 16  # examples that are looked at
@@ -11,10 +11,10 @@ _SPARSE = 64  # bytes of an example and lane where a formula works on a few colu
 _SLACK = 2  # of what the forward pass keeps: the backward pass makes as much again, at most
 
 
-def spaced(task: Task, count: int, device: torch.device) -> Tensor:
+def a_few(task: Task, count: int, device: torch.device) -> Tensor:
     """Draws of so many examples, or of as many as there are, evenly spaced over the data."""
-    few = count if task.size is None else min(count, task.size)
-    return torch.arange(few, device=device) * (task.size or few) // few
+    size = count if task.size is None else task.size
+    return spaced(size, min(count, size)).to(device)
 
 
 def at_once(task: Task, params: Params, strategy: Strategy, groups: int, memory: int) -> int:
@@ -24,7 +24,7 @@ def at_once(task: Task, params: Params, strategy: Strategy, groups: int, memory:
     their data, and those that autograd keeps of a forward pass, which a formula needs as well. What a model computes
     afresh during the backward pass (checkpointing) is not seen.
     """
-    draws = spaced(task, _FEW, next(iter(params.values())).device)
+    draws = a_few(task, _FEW, next(iter(params.values())).device)
     batch, one = task.batch(draws), {name: p[0] for name, p in params.items()}
     lanes = 1 if strategy == "sequential" else len(next(iter(params.values())))
     kept = _SPARSE * len(draws) if task.support(batch) is not None else _kept(task, one, batch)

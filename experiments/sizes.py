@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from experiments.spec import Run
+from experiments.spec import Run, fitted
 from experiments.store import Store
 from optim.batch_size import BatchSizeRule, Context
 from optim.batch_sizes.replay import Replay
@@ -20,8 +20,7 @@ def unrolled(rule: BatchSizeRule, examples: int, data_size: int | None) -> Itera
     while seen < examples:
         size, state, _ = rule.next(state, Context(step, seen, seen / examples, size, (), None, data_size))
         yield step, seen, size
-        left = examples - seen
-        step, seen = step + 1, seen + (-(-left // 2) if size < left < 2 * size else size)
+        step, seen = step + 1, seen + fitted(size, examples - seen, "even")
 
 
 def changes(steps: Iterable[Change]) -> list[Change]:

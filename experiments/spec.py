@@ -29,6 +29,17 @@ LastBatch = Literal["cut", "even"]
 ENGINE_VERSION = 1  # raised when the loop itself changes results
 
 
+def fitted(size: int, left: int, last_batch: LastBatch) -> int:
+    """The size of a batch when so many examples of the budget are left: what is left, if that is less.
+
+    With last_batch="even" the last two batches are equal instead, so that none is tiny: an example alone can undo the
+    steps of a method that has seen large batches only.
+    """
+    if last_batch == "even" and size < left < 2 * size:
+        return -(-left // 2)
+    return min(size, left)
+
+
 @dataclass(frozen=True)
 class Budget:
     """How long a run lasts: an amount on one axis."""
@@ -112,16 +123,6 @@ class Experiment:
         if passes < 1:
             raise SettingError(f"budget.examples={self.budget.amount:g} is less than one full batch of {size} examples")
         return Budget("examples", passes * size)
-
-    def fitted(self, size: int, left: int) -> int:
-        """The size of a batch when so many examples of the budget are left: what is left, if that is less.
-
-        With last_batch="even" the last two batches are equal instead, so that none is tiny: an example alone can undo
-        the steps of a method that has seen large batches only.
-        """
-        if self.last_batch == "even" and size < left < 2 * size:
-            return -(-left // 2)
-        return min(size, left)
 
     @property
     def lanes_allowed(self) -> bool:

@@ -31,7 +31,7 @@ class StepGradient:
         """groups: seeds with batches of their own. memory: bytes, about, that the examples of a step may take."""
         self.task, self.groups, self.world, self.rule = task, groups, world, rule
         device = lanes.flat.device
-        few = task.batch(microbatches.spaced(task, 2, device))
+        few = task.batch(microbatches.a_few(task, 2, device))
         strategy = choose(task, device.type, lanes.count, few)
         self._gradient = STRATEGIES[strategy]
         self.at_once = microbatches.at_once(task, lanes.params, strategy, groups, memory)
@@ -79,14 +79,14 @@ class StepGradient:
         one, wants = {name: p[0] for name, p in params.items()}, batch_statistics.wants(names)
         if count < 2:
             raise SettingError(f"a variance of gradients needs at least 2 examples, and this batch has {count}")
-        if self.rule.estimate == "between micro-batches" and wants != Wants():
+        if self.rule.estimate == "between micro-batches":
             mean, gradient, statistics = self._between(one, draws, count, names, wants)
         elif self.alone(count):
             done = self._sums(one, self.at(draws, 0, count), wants)
             mean, centre = done.losses.mean(dtype=torch.float64), done.gradient
             gradient = _plus(centre, self._common(one))
             norms = float(done.squared_norms.sum()) if wants.norms else 0.0
-            along = _around(done.products, centre, gradient)
+            along = _around(done.products, centre, gradient) if wants.products else 0.0
             free = count - 1
             statistics = batch_statistics.numbers(names, gradient, centre, count, free, norms, along, done.squares)
         else:
@@ -199,7 +199,5 @@ def _plus(centre: Params, shift: Params) -> Params:
 
 def _around(products: Tensor, centre: Params, gradient: Params) -> float:
     """sum_i (s_i - <h, g>)^2 for products s_i = <h_i, g> with the gradient g, where the centre h is the mean of h_i."""
-    if not len(products):
-        return 0.0
     middle = torch.stack([(h.double() * gradient[name].double()).sum() for name, h in centre.items()]).sum()
     return float((products - middle).square().sum())

@@ -11,7 +11,7 @@ from data import ImageSet
 from experiments.models import MODELS, resnet18
 from experiments.tasks.augmentation import augmented
 from experiments.tasks.noise import untagged
-from experiments.tasks.task import Batch, Params, Strategy, Task
+from experiments.tasks.task import Batch, Params, Strategy, Task, spaced
 from optim.settings import SettingError, setting
 
 _AT_ONCE = 500  # images of an evaluation
@@ -83,7 +83,7 @@ class ImageTask(Task):
         """Torch's default initialisation, drawn from the generator; without one, from that of seed 0."""
         self._there()
         made = self._made(generator)
-        chosen = _spaced(self.size, min(_CALIBRATION, self.size)).to(self.tensors["images"].device)
+        chosen = spaced(self.size, min(_CALIBRATION, self.size)).to(self.tensors["images"].device)
         mean, deviation = (part.float().cpu() for part in self._centre)
         resnet18.calibrate(made, (self.tensors["images"][chosen].cpu().float() - mean) / deviation)
         device, dtype = self.last_prepared
@@ -116,7 +116,7 @@ class ImageTask(Task):
         each = [params] if lanes is None else [{k: v[lane] for k, v in params.items()} for lane in range(lanes)]
         train = self.tensors
         if self.loss_examples is not None:
-            chosen = _spaced(self.size, self.loss_examples).to(train["targets"].device)
+            chosen = spaced(self.size, self.loss_examples).to(train["targets"].device)
             train = {k: v[chosen] for k, v in train.items()}
         found = []
         for one in each:
@@ -154,11 +154,6 @@ class ImageTask(Task):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             return MODELS[self.model](self._shape, self._classes)
-
-
-def _spaced(size: int, count: int) -> Tensor:
-    """So many different indices below `size`, evenly spaced."""
-    return torch.arange(count) * size // count
 
 
 def _moments(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -177,3 +177,8 @@ class Task:
     def describe(self) -> dict[str, Any]:
         """Facts about the prepared task for the record (size, dimension, how f* was found)."""
         return {}
+
+
+def spaced(size: int, count: int) -> Tensor:
+    """So many different indices below `size`, evenly spaced."""
+    return torch.arange(count) * size // count

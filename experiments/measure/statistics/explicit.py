@@ -1,5 +1,7 @@
 """Sums over examples' gradients from the gradients themselves, for tasks that have a formula for those."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -14,50 +16,36 @@ def explicit_sums(
 
     memory: bytes, about, that they may take. Products are along `along` or, without it, the mean gradient.
     """
-    count, size = task.count(batch), sum(p.numel() * p.element_size() for p in params.values())
-    each = max(1, min(count, memory // max(1, 2 * size)))
-    spans = [(start, min(start + each, count)) for start in range(0, count, each)]
-
-    def gradients(span: tuple[int, int]) -> Tensor | None:
-        return task.example_gradients(params, task.part(batch, *span))
-
     if task.example_gradients(params, task.part(batch, 0, 1)) is None:
         return None
-    norms, total, squares = [], torch.zeros(size // _item(params), dtype=torch.float64, device=_device(params)), None
-    for span in spans:
-        found = gradients(span)
-        assert found is not None
-        double = found.double()
-        total += double.sum(dim=0)
-        norms.append(double.square().sum(dim=1))
+    count, few = task.count(batch), next(iter(params.values()))
+    dimension = sum(p.numel() for p in params.values())
+    each = max(1, memory // (2 * dimension * few.element_size()))
+
+    def gradients() -> Iterator[Tensor]:
+        for start in range(0, count, each):
+            found = task.example_gradients(params, task.part(batch, start, min(start + each, count)))
+            assert found is not None
+            yield found.double()
+
+    norms, (total, squares) = [], torch.zeros(2, dimension, dtype=torch.float64, device=few.device)
+    for some in gradients():
+        total += some.sum(dim=0)
+        norms.append(some.square().sum(dim=1))
         if wants.squares:
-            squares = double.square().sum(dim=0) + (0.0 if squares is None else squares)
+            squares += some.square().sum(dim=0)
     mean = total / count
-    sums = ExampleSums(task.losses(params, batch), _like(mean, params, keep=False))
+    sums = ExampleSums(task.losses(params, batch), _like(mean.to(few.dtype), params))
     sums.squared_norms = torch.cat(norms)
-    if squares is not None:
-        sums.squares = _like(squares, params, keep=True)
+    if wants.squares:
+        sums.squares = _like(squares, params)
     if wants.products:
         direction = mean if along is None else torch.cat([a.reshape(-1) for a in along.values()]).double()
-        sums.products = torch.cat([_rows(gradients(span)) @ direction for span in spans])
+        sums.products = torch.cat([some @ direction for some in gradients()])
     return sums
 
 
-def _rows(found: Tensor | None) -> Tensor:
-    assert found is not None
-    return found.double()
-
-
-def _item(params: Params) -> int:
-    return next(iter(params.values())).element_size()
-
-
-def _device(params: Params) -> torch.device:
-    return next(iter(params.values())).device
-
-
-def _like(flat: Tensor, params: Params, keep: bool) -> Params:
-    """A flat tensor by parameter, in float64 (keep) or in the type of the parameters."""
+def _like(flat: Tensor, params: Params) -> Params:
+    """A flat tensor by parameter."""
     parts = flat.split([p.numel() for p in params.values()])
-    pairs = zip(params.items(), parts, strict=True)
-    return {name: part.view(p.shape).to(part.dtype if keep else p.dtype) for (name, p), part in pairs}
+    return {name: part.view(p.shape) for (name, p), part in zip(params.items(), parts, strict=True)}

@@ -64,7 +64,7 @@ class Pass:
         self.report: dict[str, str] = {}
         self._kept: dict[str, Contribution] | None = {}  # None: more than fits in memory
         self._waiting: dict[str, list[Contribution]] = {}
-        before = _random_state(device)
+        before = _random_state(device) if wants.products and along is None else []  # a second pass may need it
         rest = self._run()
         if wants.products and along is None and self._kept is None:
             with torch.random.fork_rng(_cuda(device)):
