@@ -8,11 +8,25 @@ from typing import Any
 
 from optim import catalogue, settings
 from optim.rule import Rule
+from optim.sequence import Sequence
 from optim.settings import SettingError
 from optim.wrapped import Wrapped
 from optim.wrapper import Wrapper
 
-__all__ = ["Rule", "SettingError", "Wrapped", "Wrapper", "names", "rule", "torch_optimizer", "wrapper", "wrapper_names"]
+__all__ = [
+    "Rule",
+    "Sequence",
+    "SettingError",
+    "Wrapped",
+    "Wrapper",
+    "names",
+    "rule",
+    "sequence",
+    "sequence_names",
+    "torch_optimizer",
+    "wrapper",
+    "wrapper_names",
+]
 
 
 def names() -> list[str]:
@@ -50,6 +64,17 @@ def wrapper_names() -> list[str]:
 def wrapper(name: str, **values: Any) -> Wrapper:
     """The wrapper `name` (see `wrapper_names`) with these settings. Raises SettingError as `rule` does."""
     made: Wrapper = settings.build(catalogue.find("optim.wrappers", name, "wrapper"), values, name)
+    return made
+
+
+def sequence_names() -> list[str]:
+    """Names of all sequences."""
+    return catalogue.names("optim.sequences")
+
+
+def sequence(name: str, **values: Any) -> Sequence:
+    """The sequence `name` (see `sequence_names`) with these settings. Raises SettingError as `rule` does."""
+    made: Sequence = settings.build(catalogue.find("optim.sequences", name, "sequence"), values, name)
     return made
 
 

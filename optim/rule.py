@@ -12,6 +12,7 @@ from torch import Tensor
 
 from optim import mapping, settings
 from optim.mapping import ActsOn, Hyper, State, Tensors
+from optim.sequence import Sequence
 
 __all__ = ["Hyper", "Rule", "State", "Tensors"]
 
@@ -64,11 +65,28 @@ class Rule:
         """One step: the update to add to `param`, and the new state. Nothing is changed in place."""
         raise NotImplementedError
 
+    # What rules use ----------------------------------------------------------------------------------------------
+
+    def at(self, name: str, step: int, hyper: Hyper) -> Any:
+        """The number of the sequence `name` at step t, a float or a float64 tensor (lanes,)."""
+        sequence: Sequence = getattr(self, name)
+        return sequence.value(step, _below(name, hyper))
+
+    def rest_at(self, name: str, step: int, hyper: Hyper) -> Any:
+        """1 minus it, to full precision."""
+        sequence: Sequence = getattr(self, name)
+        return sequence.complement(step, _below(name, hyper))
+
     # What callers use --------------------------------------------------------------------------------------------
 
+    def sequences(self) -> Mapping[str, Sequence]:
+        """The settings that are sequences of numbers by step."""
+        return {name: value for name in settings.names(self) if isinstance(value := getattr(self, name), Sequence)}
+
     def hyper(self) -> dict[str, float]:
-        """The lane hyper-parameters and their values."""
-        return {name: getattr(self, name) for name in settings.names(self, lane=True)}
+        """The lane hyper-parameters and their values; those of the sequence `theta` are called "theta.<name>"."""
+        own = {name: getattr(self, name) for name in settings.names(self, lane=True)}
+        return own | {f"{k}.{name}": v for k, part in self.sequences().items() for name, v in part.hyper().items()}
 
     def init(self, params: Tensors, hyper: Hyper | None = None, lanes: int | None = None) -> State:
         """The state before the first step. Arguments as for `update`."""
@@ -109,3 +127,9 @@ class Rule:
                 lanes,
             )
         return mapping.unview(self.acts_on, updates, params, lanes), new_state
+
+
+def _below(name: str, hyper: Hyper) -> Hyper:
+    """The hyper-parameters of a sequence, by their own names."""
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): v for k, v in hyper.items() if k.startswith(prefix)}

@@ -1,0 +1,1 @@
+"""Sequences of numbers by step, one file each."""
