@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 from optim import catalogue, expand_aliases, settings
 from optim.foreign import ALLOWED, TorchOptimizer
 from optim.rule import Rule
+from optim.sequence import Sequence
 from optim.settings import SettingError, nearest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +24,9 @@ PACKAGES = {
     "optimizer": "optim.rules",
     "batch_size": "optim.batch_sizes",
     "schedule": "optim.schedules",
+    "alpha": "optim.sequences",
+    "beta": "optim.sequences",
+    "theta": "optim.sequences",
     "average": "optim.averages",
     "wrapper": "optim.wrappers",
     "probe": "experiments.measure.probes",
@@ -30,8 +35,9 @@ PACKAGES = {
 }
 GROUPS = tuple(PACKAGES)
 SEVERAL = ("wrapper", "probe")  # chosen as a list, each under its own name
+SEQUENCES = ("alpha", "beta", "theta")  # parts of an optimizer that has them, in place of its own
 _EXAMPLES = {"wrapper": "wrapper.box.upper=2", "probe": "probe.top_eigenvalue.every=4"}
-_OPTIONAL = ("average", "launcher", "logger")  # may be "none"
+_OPTIONAL = ("average", "launcher", "logger", *SEQUENCES)  # may be "none"
 
 
 def choices(group: str) -> list[str]:
@@ -85,8 +91,54 @@ def component(group: str, node: Any, name: str | None = None) -> Any:
         values, target = {**values, "path": target}, f"{TorchOptimizer.__module__}.{TorchOptimizer.__name__}"
     cls = component_class(group, target)
     if issubclass(cls, Rule):
-        values = expand_aliases(cls, values, group)
+        values = _with_sequences(cls, expand_aliases(cls, values, group))
     return settings.build(cls, values, f"{group}.{name}" if name else group)
+
+
+def optimizer(node: Any, chosen: Mapping[str, Any]) -> Rule | TorchOptimizer:
+    """The optimizer that a node describes, with the nodes of the sequences that were chosen in place of its own.
+
+    Raises SettingError as `component` does, and for a sequence that the optimizer does not have.
+    """
+    given = {name: part for name, part in chosen.items() if part is not None}
+    if given and isinstance(node, dict):
+        cls = _class_of(node)
+        for name in given:
+            if cls is not None and name not in settings.names(cls):
+                called = str(node["_target_"]).rpartition(".")[2]
+                raise SettingError(f"the optimizer {called} has no {name}: leave {name} out, or use generic_adam")
+        node = {**node, **{name: _merged(node.get(name), part) for name, part in given.items()}}
+    made: Rule | TorchOptimizer = component("optimizer", node)
+    return made
+
+
+def _class_of(node: Mapping[str, Any]) -> type[Any] | None:
+    target = node.get("_target_")
+    if not isinstance(target, str):
+        return None
+    return TorchOptimizer if target.rpartition(".")[0] in ALLOWED else component_class("optimizer", target)
+
+
+def _merged(own: Any, given: Any) -> Any:
+    """The node of a sequence: the one that was chosen, or the optimizer's own with other settings."""
+    if isinstance(given, dict) and "_target_" not in given and isinstance(own, dict):
+        return {**own, **given}
+    return given
+
+
+def _with_sequences(cls: type[Rule], values: dict[str, Any]) -> dict[str, Any]:
+    """Nodes of sequences made into objects; one without a target has other settings of the rule's default."""
+    made = dict(values)
+    for field in dataclasses.fields(cls):
+        node = values.get(field.name)
+        if isinstance(field.default, Sequence) and isinstance(node, dict):
+            own = field.default
+            made[field.name] = (
+                component(field.name, node)
+                if "_target_" in node
+                else settings.build(type(own), {**vars(own), **node}, field.name)
+            )
+    return made
 
 
 def component_class(group: str, target: str) -> type[Any]:

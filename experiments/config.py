@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,7 +157,7 @@ def resolve(config: DictConfig, chosen: Mapping[str, Any], task: Task | None = N
     distributed.refuse(budget.resolve().axis, launched=launcher is not None)
     experiment = Experiment(
         task=_shared(components.component("task", parts["task"])) if task is None else task,
-        optimizer=components.component("optimizer", parts["optimizer"]),
+        optimizer=components.optimizer(parts["optimizer"], {name: parts[name] for name in components.SEQUENCES}),
         batch_size=components.component("batch_size", parts["batch_size"]),
         schedule=components.component("schedule", parts["schedule"]),
         average=components.component("average", parts["average"]) if parts["average"] else None,
@@ -173,6 +174,7 @@ def resolve(config: DictConfig, chosen: Mapping[str, Any], task: Task | None = N
         choices={group: str(chosen[group]) for group in _CHOSEN if group in chosen},
     )
     seeds, hypers = lane_values.expand(experiment, own.seed, own.lanes)
+    _try_sequences(experiment, hypers)
     if launcher is not None:
         launcher.refuse(experiment.device)
     _verify(experiment, torch.device("cpu" if launcher is not None and launcher.remote else experiment.device))
@@ -196,7 +198,8 @@ def _device(name: str, here: bool) -> str:
     return name
 
 
-_CHOSEN = [g for g in components.PACKAGES if g not in (*components.SEVERAL, "launcher", "logger")]  # columns of tables
+_NO_COLUMN = (*components.SEVERAL, *components.SEQUENCES, "launcher", "logger")
+_CHOSEN = [group for group in components.PACKAGES if group not in _NO_COLUMN]  # columns of tables
 _tasks: dict[str, Task] = {}
 
 
@@ -219,6 +222,18 @@ def _verify(experiment: Experiment, device: torch.device) -> None:
             "class of torch.optim"
         )
     _try_statistics(experiment)
+
+
+def _try_sequences(experiment: Experiment, hypers: list[dict[str, float]]) -> None:
+    """Raise SettingError if a number by step cannot be used at some step of the budget, as far as that is known."""
+    rule = experiment.optimizer
+    if isinstance(rule, TorchOptimizer) or not rule.sequences():
+        return
+    budget, size = experiment.budget, experiment.batch_size.constant(None)
+    steps = budget.amount if budget.axis == "steps" else math.ceil(budget.amount / size) if size else 1
+    shapes = [{**experiment.hyper(), **hyper, "lr": 1.0} for hyper in hypers]
+    for hyper in {repr(sorted(h.items())): h for h in shapes}.values():
+        rule.refuse(hyper, int(steps) if budget.axis != "seconds" else 1)
 
 
 def _try_statistics(experiment: Experiment) -> None:

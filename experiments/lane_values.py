@@ -57,6 +57,7 @@ def _value(experiment: Experiment, name: str, value: Any) -> float:
         return _torch_value(experiment.optimizer, name, value)
     own: dict[str, Any] = dict.fromkeys(settings.names(experiment.optimizer), experiment.optimizer)
     own |= {f"wrapper.{k}.{key}": w for k, w in experiment.wrappers.items() for key in settings.names(w)}
+    own |= {f"{k}.{key}": s for k, s in experiment.optimizer.sequences().items() for key in settings.names(s)}
     valid = [*experiment.hyper(), "seed"]
     if name not in valid:
         why = " is a static setting: sweep it with -m instead" if name in own else ""

@@ -6,16 +6,20 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from omegaconf import OmegaConf
 
 from experiments import components, config, papers
+from optim import settings
+from optim.sequence import Sequence
 
 _TITLES = {
     "tasks": "task",
     "optimizers": "optimizer",
     "batch_sizes": "batch_size",
     "schedules": "schedule",
+    "sequences": "theta",  # and alpha, and beta
     "averages": "average",
     "wrappers": "wrapper",
     "probes": "probe",
@@ -38,9 +42,19 @@ def explained(group: str, name: str) -> Iterator[str]:
     prefix = f"{group}.{name}" if group in components.SEVERAL else group
     for field in dataclasses.fields(components.component_class(group, target)):
         made = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+        if isinstance(made, Sequence):
+            yield f"{_sequence(field.name, made, node.get(field.name))}  ({field.metadata['doc']})"
+            continue
         default = node.get(field.name, made)
         lane = ", lane" if field.metadata.get("lane") else ""
         yield f"{prefix}.{field.name}={default}  ({field.metadata['doc']}{lane})"
+
+
+def _sequence(group: str, default: Sequence, node: dict[str, Any] | None) -> str:
+    """The words that choose a sequence: the default one, or that of a node."""
+    made = default if node is None else components.component(group, node)
+    values = [f"{group}.{key}={getattr(made, key)}" for key in settings.names(made)]
+    return " ".join([f"{group}={type(made).__module__.rpartition('.')[2]}", *values])
 
 
 def main(words: list[str] | None = None) -> int:
@@ -55,7 +69,8 @@ def main(words: list[str] | None = None) -> int:
         return 0
     for title, names in found.items():
         group = _TITLES.get(title)
-        print(f"{title} ({group}=...)" if group else title)
+        groups = components.SEQUENCES if group in components.SEQUENCES else (group,)
+        print(f"{title} ({', '.join(f'{name}=...' for name in groups)})" if group else title)
         for name in names:
             print(f"  {name}")
             if wanted.settings and group and name != "none":

@@ -21,6 +21,7 @@ from optim.batch_size import BatchSizeRule
 from optim.foreign import TorchOptimizer
 from optim.rule import Rule
 from optim.schedule import Schedule
+from optim.sequence import Sequence
 from optim.settings import SettingError
 from optim.wrapped import Wrapped
 from optim.wrapper import Wrapper
@@ -135,6 +136,8 @@ class Experiment:
         """The configuration, flat, as the columns of a table."""
         flat: dict[str, Any] = {**self.choices}
         parts: dict[str, Any] = {"task": self.task, "optimizer": self.optimizer, "batch_size": self.batch_size}
+        if isinstance(self.optimizer, Rule):
+            parts |= self.optimizer.sequences()
         parts |= {
             "schedule": self.schedule,
             "average": self.average,
@@ -179,8 +182,8 @@ class Run:
 
 
 def hyper_column(prefix: str, name: str) -> str:
-    """The column of a lane hyper-parameter: those of wrappers have their whole name."""
-    return name if name.startswith("wrapper.") else prefix + name
+    """The column of a lane hyper-parameter: those of wrappers and sequences have their whole name."""
+    return name if "." in name else prefix + name
 
 
 def digest(value: Any) -> str:
@@ -190,7 +193,9 @@ def digest(value: Any) -> str:
 
 
 def _values(part: Any) -> dict[str, Any]:
-    return {name: getattr(part, name) for name in settings.names(part)}
+    """The settings of a component but for the sequences, which are components of their own."""
+    values = {name: getattr(part, name) for name in settings.names(part)}
+    return {name: value for name, value in values.items() if not isinstance(value, Sequence)}
 
 
 def _described(part: Any, without: set[str] | None = None) -> dict[str, Any]:
@@ -198,6 +203,8 @@ def _described(part: Any, without: set[str] | None = None) -> dict[str, Any]:
     values = {k: v for k, v in _values(part).items() if k not in (without or set())}
     if isinstance(part, TorchOptimizer):
         values["arguments"] = {k: v for k, v in part.arguments.items() if k not in (without or set())}
+    if isinstance(part, Rule):
+        values |= {k: _described(s, without=set(s.hyper())) for k, s in part.sequences().items()}
     kind = f"{type(part).__module__}.{type(part).__qualname__}"
     return {"is": kind, "version": part.version, **values}
 

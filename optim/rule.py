@@ -65,10 +65,13 @@ class Rule:
         """One step: the update to add to `param`, and the new state. Nothing is changed in place."""
         raise NotImplementedError
 
+    def refuse(self, hyper: Hyper, steps: int) -> None:
+        """Raise SettingError if these hyper-parameters (floats) cannot be used at one of the steps 1, ..., steps."""
+
     # What rules use ----------------------------------------------------------------------------------------------
 
-    def at(self, name: str, step: int, hyper: Hyper) -> Any:
-        """The number of the sequence `name` at step t, a float or a float64 tensor (lanes,)."""
+    def at(self, name: str, step: Any, hyper: Hyper) -> Any:
+        """The number of the sequence `name` at step t, a float or a float64 tensor (lanes,); see `Sequence.value`."""
         sequence: Sequence = getattr(self, name)
         return sequence.value(step, _below(name, hyper))
 

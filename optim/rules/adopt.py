@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from optim._equations import quotient
 from optim.rule import Hyper, Rule, Tensors
 from optim.settings import setting
 
@@ -17,7 +18,8 @@ class ADOPT(Rule):
     `v_t = beta2 v_{t-1} + (1 - beta2) g_t^2`: the root leaves out the current gradient, and divides before the mean is
     taken (Taniguchi et al. 2024, arXiv 2411.02853). The first step only sets v_1 = g_1^2.
 
-    With `clip` the quotient is clipped at (t - 1)^(1/4), as in the version for practice.
+    A coordinate whose divisor is 0, which takes eps = 0, stays (0/0 := 0). With `clip` the quotient is clipped at
+    (t - 1)^(1/4), as in the version for practice.
     """
 
     aliases: ClassVar[Mapping[str, tuple[str, ...]]] = {"betas": ("beta1", "beta2")}
@@ -25,7 +27,7 @@ class ADOPT(Rule):
     lr: float = setting(0.001, minimum=0.0, lane=True, doc="learning rate")
     beta1: float = setting(0.9, minimum=0.0, below=1.0, lane=True, doc="decay of the mean of quotients")
     beta2: float = setting(0.9999, minimum=0.0, below=1.0, lane=True, doc="decay of the mean of squared gradients")
-    eps: float = setting(1e-6, above=0.0, lane=True, doc="least root of the second moment")
+    eps: float = setting(1e-6, minimum=0.0, lane=True, doc="least root of the second moment")
     clip: bool = setting(False, doc="clip the quotient at (t - 1)^(1/4)")
 
     def coefficients(self, hyper: Hyper, step: int) -> Hyper:
@@ -46,7 +48,7 @@ class ADOPT(Rule):
     def update_tensor(
         self, grad: Tensor, state: Tensors, param: Tensor, c: Hyper, extra: Any
     ) -> tuple[Tensor, Tensors]:
-        ratio = grad / state["mean_square"].sqrt().clamp(min=c["least"])
+        ratio = quotient(grad, state["mean_square"].sqrt().clamp(min=c["least"]), 0.0)
         if self.clip:
             ratio = ratio.clamp(-c["bound"], c["bound"])
         mean = state["mean"] * c["beta1"] + ratio * c["one_minus_beta1"]

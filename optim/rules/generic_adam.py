@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,8 +21,8 @@ class GenericAdam(Rule):
     """`v_t = theta_t v_{t-1} + (1 - theta_t) g_t^2`, `m_t = beta_t m_{t-1} + (1 - beta_t) g_t`,
     `x_{t+1} = x_t - lr alpha_t m_t / sqrt(v_t)` with m_0 = 0 and v_0 small (arXiv 2101.05471, section 1 of its page).
 
-    No correction of bias, and eps only as v_0; 0/0 is 0. With `largest` the root is of max(v_1, ..., v_t), as in AMSGrad
-    (Reddi, Kale, Kumar 2018). configs/optimizer/generic_adam/ names points of it.
+    No correction of bias, and eps only as v_0; 0/0 is 0. With `largest` the root is of max(v_1, ..., v_t), as in
+    AMSGrad (Reddi, Kale, Kumar 2018). configs/optimizer/generic_adam/ names points of it.
     """
 
     lr: float = setting(0.001, minimum=0.0, lane=True, doc="learning rate, times alpha_t")
@@ -31,16 +32,27 @@ class GenericAdam(Rule):
     v_0: float = setting(1e-8, minimum=0.0, lane=True, doc="second moment at the start")
     largest: bool = setting(False, doc="divide by the root of the largest second moment so far")
 
+    def refuse(self, hyper: Hyper, steps: int) -> None:
+        first = np.arange(1, min(steps, _ALL) + 1)
+        t = np.concatenate([first, np.geomspace(_ALL, max(steps, _ALL), 1000)[1:].round()]) if steps > _ALL else first
+        for name in _BOUNDS:
+            numbers = np.broadcast_to(self.at(name, t.astype(np.float64), hyper), t.shape)
+            wrong = ~_usable(name, numbers)
+            if wrong.any():
+                raise _problem(name, float(numbers[wrong][0]), int(t[wrong][0]))
+
     def coefficients(self, hyper: Hyper, step: int) -> Hyper:
-        alpha, beta, theta = (self.at(name, step, hyper) for name in ("alpha", "beta", "theta"))
-        _require(alpha, "alpha", step, None)
-        _require(beta, "beta", step, 1.0)
-        _require(theta, "theta", step, 1.0)
+        now = {name: self.at(name, step, hyper) for name in _BOUNDS}
+        for name, value in now.items():
+            fine = _usable(name, value)
+            if not (bool(fine.all()) if isinstance(fine, Tensor) else fine):
+                wrong = value[~fine][0] if isinstance(fine, Tensor) else value
+                raise _problem(name, float(wrong), step)
         return {
-            "step_size": -hyper["lr"] * alpha,
-            "beta": beta,
+            "step_size": -hyper["lr"] * now["alpha"],
+            "beta": now["beta"],
             "one_minus_beta": self.rest_at("beta", step, hyper),
-            "theta": theta,
+            "theta": now["theta"],
             "one_minus_theta": self.rest_at("theta", step, hyper),
         }
 
@@ -59,9 +71,15 @@ class GenericAdam(Rule):
         return quotient(mean, under.sqrt(), 0.0) * c["step_size"], new
 
 
-def _require(value: Any, name: str, step: int, below: float | None) -> None:
-    """Raise SettingError unless the number, of each lane, is finite, not negative and below the bound."""
-    for number in value.tolist() if isinstance(value, Tensor) else (value,):
-        if not 0 <= number < (float("inf") if below is None else below):
-            wanted = "finite and not negative" if below is None else "at least 0 and less than 1"
-            raise SettingError(f"{name} is {number:g} at step {step}, and must be {wanted}: change {name}=")
+_BOUNDS = {"alpha": float("inf"), "beta": 1.0, "theta": 1.0}
+_ALL = 1 << 16  # steps that are all looked at beforehand; of later ones, a thousand
+
+
+def _usable(name: str, value: Any) -> Any:
+    """Whether a number, or each of an array or tensor, is at least 0 and below the bound; false for NaN."""
+    return (value >= 0) & (value < _BOUNDS[name])
+
+
+def _problem(name: str, value: float, step: int) -> SettingError:
+    wanted = "finite and not negative" if name == "alpha" else "at least 0 and less than 1"
+    return SettingError(f"{name} is {value:g} at step {step}, and must be {wanted}: choose another {name}")
