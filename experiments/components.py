@@ -105,7 +105,7 @@ def optimizer(node: Any, chosen: Mapping[str, Any]) -> Rule | TorchOptimizer:
         cls = _class_of(node)
         for name in given:
             if cls is not None and name not in settings.names(cls):
-                called = str(node["_target_"]).rpartition(".")[2]
+                called = str(node.get("path", node["_target_"])).rpartition(".")[2]
                 raise SettingError(f"the optimizer {called} has no {name}: leave {name} out, or use generic_adam")
         node = {**node, **{name: _merged(node.get(name), part) for name, part in given.items()}}
     made: Rule | TorchOptimizer = component("optimizer", node)

@@ -174,10 +174,10 @@ def resolve(config: DictConfig, chosen: Mapping[str, Any], task: Task | None = N
         choices={group: str(chosen[group]) for group in _CHOSEN if group in chosen},
     )
     seeds, hypers = lane_values.expand(experiment, own.seed, own.lanes)
-    _try_sequences(experiment, hypers)
     if launcher is not None:
         launcher.refuse(experiment.device)
     _verify(experiment, torch.device("cpu" if launcher is not None and launcher.remote else experiment.device))
+    _try_sequences(experiment, hypers)
     store = Path(own.store) if own.store else ROOT / "results" / "runs"
     return Request(with_lanes(experiment, seeds, hypers), store, own.plan, own.checkpoint_seconds, launcher, logger)
 
@@ -215,6 +215,7 @@ def _verify(experiment: Experiment, device: torch.device) -> None:
     experiment.batch_size.refuse(experiment.task.size, experiment.sampling == "replacement")
     recording.points(experiment.record, experiment.whole_budget)  # refuses a budget of less than one full batch
     size = experiment.batch_size.constant(experiment.task.size)
+    distributed.refuse_idle(size, experiment.task.size)
     experiment.schedule.refuse(experiment.whole_budget.axis, experiment.whole_budget.amount, size)
     if experiment.wrappers and isinstance(experiment.optimizer, TorchOptimizer):
         raise SettingError(
@@ -229,7 +230,7 @@ def _try_sequences(experiment: Experiment, hypers: list[dict[str, float]]) -> No
     rule = experiment.optimizer
     if isinstance(rule, TorchOptimizer) or not rule.sequences():
         return
-    budget, size = experiment.budget, experiment.batch_size.constant(None)
+    budget, size = experiment.whole_budget, experiment.batch_size.constant(experiment.task.size)
     steps = budget.amount if budget.axis == "steps" else math.ceil(budget.amount / size) if size else 1
     shapes = [{**experiment.hyper(), **hyper, "lr": 1.0} for hyper in hypers]
     for hyper in {repr(sorted(h.items())): h for h in shapes}.values():

@@ -45,7 +45,7 @@ def explained(group: str, name: str) -> Iterator[str]:
         if isinstance(made, Sequence):
             yield f"{_sequence(field.name, made, node.get(field.name))}  ({field.metadata['doc']})"
             continue
-        default = node.get(field.name, made)
+        default = node.get(field.name, "" if made is dataclasses.MISSING else made)
         lane = ", lane" if field.metadata.get("lane") else ""
         yield f"{prefix}.{field.name}={default}  ({field.metadata['doc']}{lane})"
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from optim import mapping, settings
 from optim.mapping import ActsOn, Hyper, State, Tensors
 from optim.sequence import Sequence
+from optim.settings import SettingError
 
 __all__ = ["Hyper", "Rule", "State", "Tensors"]
 
@@ -73,7 +74,10 @@ class Rule:
     def at(self, name: str, step: Any, hyper: Hyper) -> Any:
         """The number of the sequence `name` at step t, a float or a float64 tensor (lanes,); see `Sequence.value`."""
         sequence: Sequence = getattr(self, name)
-        return sequence.value(step, _below(name, hyper))
+        try:
+            return sequence.value(step, _below(name, hyper))
+        except SettingError as problem:
+            raise SettingError(f"{name}: {problem}") from None
 
     def rest_at(self, name: str, step: int, hyper: Hyper) -> Any:
         """1 minus it, to full precision."""

@@ -1,12 +1,15 @@
 """The contract of a sequence: numbers by step, such as the alpha_t, beta_t and theta_t that Generic Adam is made of."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from optim import settings
 from optim.mapping import Hyper
+from optim.settings import SettingError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,10 @@ class Sequence:
     """
 
     version: ClassVar[int] = 1
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        torch.serialization.add_safe_globals([cls])  # so that torch loads an optimizer's state that holds one
 
     def hyper(self) -> dict[str, float]:
         """The lane settings and their values."""
@@ -49,3 +56,23 @@ class Sequence:
         """1 - values, to full precision, float64 (n,)."""
         steps = np.asarray(t, dtype=np.float64)
         return np.broadcast_to(np.asarray(self.complement(steps, self.hyper()), dtype=np.float64), steps.shape)
+
+
+_BELOW = {"alpha": math.inf, "beta": 1.0, "theta": 1.0}
+
+
+def refuse_out_of_range(name: str, values: Any, steps: Any) -> None:
+    """Raise SettingError, with the step, unless the numbers that Generic Adam uses as `name` are at least 0, and finite
+    (alpha) or less than 1 (beta, theta).
+
+    values: a float, a tensor (lanes,) or an array (n,). steps: the step, or those of the array.
+    """
+    fine = (values >= 0) & (values < _BELOW[name])  # false for not-a-number
+    if fine if isinstance(fine, bool) else bool(fine.all()):
+        return
+    numbers = np.atleast_1d(values.cpu().numpy() if isinstance(values, torch.Tensor) else values)
+    wrong = ~((numbers >= 0) & (numbers < _BELOW[name]))
+    value = float(numbers[wrong][0])
+    step = int(np.broadcast_to(np.asarray(steps), wrong.shape)[wrong][0])
+    wanted = "finite and not negative" if name == "alpha" else "at least 0 and less than 1"
+    raise SettingError(f"{name} is {value:g} at step {step}, and must be {wanted}: choose another {name}")

@@ -50,6 +50,11 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def required(*, doc: str, lane: bool = False) -> Any:
+    """Declare a dataclass field that has no default: `build` refuses a component without it."""
+    return dataclasses.field(metadata={"doc": doc, "lane": lane})
+
+
 def names(component: Any, *, lane: bool | None = None) -> list[str]:
     """Names of the settings of a component class; with `lane`, only those that are (not) lane settings."""
     fields = dataclasses.fields(component)
@@ -86,6 +91,10 @@ def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
             hint = getattr(cls, "elsewhere", {}).get(key) or nearest(key, fields)
             raise SettingError(f"{where} has no setting '{key}' ({where}.{key}): {hint}")
         checked[key] = check(value, types_of[key], fields[key].metadata, f"{where}.{key}")
+    for name, field in fields.items():
+        no_default = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if no_default and field.init and name not in checked and "lane" in field.metadata:
+            raise SettingError(f"{where}.{name} is not given ({field.metadata['doc']}): give {where}.{name}=...")
     try:
         return cls(**checked)
     except SettingError as problem:

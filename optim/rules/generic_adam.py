@@ -9,11 +9,13 @@ from torch import Tensor
 
 from optim._equations import quotient
 from optim.rule import Hyper, Rule, Tensors
-from optim.sequence import Sequence
+from optim.sequence import Sequence, refuse_out_of_range
 from optim.sequences.constant import Constant
 from optim.sequences.power import Power
 from optim.sequences.towards_one import TowardsOne
-from optim.settings import SettingError, setting
+from optim.settings import setting
+
+_ALL = 1 << 16  # steps that are all looked at beforehand; of later ones, a thousand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +37,13 @@ class GenericAdam(Rule):
     def refuse(self, hyper: Hyper, steps: int) -> None:
         first = np.arange(1, min(steps, _ALL) + 1)
         t = np.concatenate([first, np.geomspace(_ALL, max(steps, _ALL), 1000)[1:].round()]) if steps > _ALL else first
-        for name in _BOUNDS:
-            numbers = np.broadcast_to(self.at(name, t.astype(np.float64), hyper), t.shape)
-            wrong = ~_usable(name, numbers)
-            if wrong.any():
-                raise _problem(name, float(numbers[wrong][0]), int(t[wrong][0]))
+        for name in self.sequences():
+            refuse_out_of_range(name, np.broadcast_to(self.at(name, t.astype(np.float64), hyper), t.shape), t)
 
     def coefficients(self, hyper: Hyper, step: int) -> Hyper:
-        now = {name: self.at(name, step, hyper) for name in _BOUNDS}
+        now = {name: self.at(name, step, hyper) for name in ("alpha", "beta", "theta")}
         for name, value in now.items():
-            fine = _usable(name, value)
-            if not (bool(fine.all()) if isinstance(fine, Tensor) else fine):
-                wrong = value[~fine][0] if isinstance(fine, Tensor) else value
-                raise _problem(name, float(wrong), step)
+            refuse_out_of_range(name, value, step)
         return {
             "step_size": -hyper["lr"] * now["alpha"],
             "beta": now["beta"],
@@ -69,17 +65,3 @@ class GenericAdam(Rule):
         if self.largest:
             under = new["largest"] = torch.maximum(state["largest"], square)
         return quotient(mean, under.sqrt(), 0.0) * c["step_size"], new
-
-
-_BOUNDS = {"alpha": float("inf"), "beta": 1.0, "theta": 1.0}
-_ALL = 1 << 16  # steps that are all looked at beforehand; of later ones, a thousand
-
-
-def _usable(name: str, value: Any) -> Any:
-    """Whether a number, or each of an array or tensor, is at least 0 and below the bound; false for NaN."""
-    return (value >= 0) & (value < _BOUNDS[name])
-
-
-def _problem(name: str, value: float, step: int) -> SettingError:
-    wanted = "finite and not negative" if name == "alpha" else "at least 0 and less than 1"
-    return SettingError(f"{name} is {value:g} at step {step}, and must be {wanted}: choose another {name}")

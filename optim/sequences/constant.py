@@ -5,14 +5,14 @@ from typing import Any
 
 from optim.mapping import Hyper
 from optim.sequence import Sequence
-from optim.settings import setting
+from optim.settings import required
 
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(Sequence):
     """The number `at` at every step."""
 
-    at: float = setting(1.0, lane=True, doc="the number")
+    at: float = required(lane=True, doc="the number")
 
     def value(self, t: Any, hyper: Hyper) -> Any:
         return hyper["at"]

@@ -33,13 +33,13 @@ def copy_of_the_clone(folder: Path) -> None:
 
 DRIVER = """
 import json, shlex, sys
-from experiments import list as listing, reproduce, run
+from experiments import check_schedule, list as listing, reproduce, run
 
 codes = {}
 for command in json.load(sys.stdin):
     module, *words = shlex.split(command)
-    main = {"experiments.run": run.main, "experiments.reproduce": reproduce.main}[module]
-    codes[command] = main([*words, f"store={sys.argv[1]}"])
+    main = {"run": run.main, "reproduce": reproduce.main, "check_schedule": check_schedule.main}[module.split(".")[1]]
+    codes[command] = main(words if main is check_schedule.main else [*words, f"store={sys.argv[1]}"])
 print("codes", json.dumps(codes))
 listing.main(["--json"])
 """
@@ -50,8 +50,8 @@ def test_what_the_readme_adds_works(tmp_path: Path) -> None:
     section = README.split("## Add your own")[1].split("\n## ")[0]
     files = re.findall(r"```(?:python|yaml)\n# (\S+\.(?:py|yaml))\n(.*?)```", section, re.DOTALL)
     commands = re.findall(r"^\.venv/bin/python -m (experiments\..*)$", section, re.MULTILINE)
-    assert len(files) == 9
-    assert len(commands) == 5
+    assert len(files) == 10
+    assert len(commands) == 7
     copy_of_the_clone(tmp_path)
     for name, content in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +71,7 @@ def test_what_the_readme_adds_works(tmp_path: Path) -> None:
     assert set(json.loads(codes).values()) == {0}, done.stderr
     names = json.loads(listed)
     assert {"root_sgd"} <= set(names["optimizers"])
+    assert {"hyperbolic"} <= set(names["sequences"])
     assert {"as_loss_falls"} <= set(names["batch_sizes"])
     assert {"huber"} <= set(names["tasks"])
     assert {"distance"} <= set(names["probes"])
@@ -90,6 +91,9 @@ def test_what_the_readme_adds_works(tmp_path: Path) -> None:
     sizes = [row["batch_size"][0] for row in jobs["adagrad", "as_loss_falls", "logistic/breast_cancer"][1:]]
     assert sizes[0] == 8
     assert sizes[-1] > 16
+    decays = jobs["generic_adam", "constant", "logistic/breast_cancer"]
+    assert len(decays[-1]["loss"]) == 6
+    assert max(decays[-1]["loss"]) < decays[0]["loss"][0]
     huber = jobs["adam", "constant", "huber"]
     assert len(huber[-1]["loss"]) == 4
     assert max(huber[-1]["loss"]) < huber[0]["loss"][0]

@@ -55,6 +55,29 @@ def test_a_complement_keeps_its_digits_late_in_a_run():
         assert abs((1 - made.values(late)[0]) / 1e-7 - 1) > 1e-11  # a difference has lost them
 
 
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0, 2.0, 3.7, 30.0])
+def test_weights_late_in_a_run_need_no_table(p):
+    """Against sums with 18 digits, on both sides of where they are expanded; and far beyond what could be added up."""
+    made, t = sequence("weighted", p=p), np.array([1, 2, 4095, 4096, 4097, 5000, 20_000])
+    i = np.arange(1, 20_001, dtype=np.longdouble)
+    shares = np.array([(i[k - 1] ** p / (i[:k] ** p).sum()) for k in t], dtype=float)
+    np.testing.assert_allclose(made.complements(t), shares, rtol=2e-13)
+    assert made.complements(np.array([1e15]))[0] == pytest.approx((p + 1) / 1e15, rel=1e-12)
+    assert made.complement(3000, {}) > 0
+
+
+def test_an_optimizer_with_sequences_is_saved_and_loaded_by_torch(tmp_path):
+    leaf = torch.zeros(2, requires_grad=True)
+    optimizer = optim.torch_optimizer("generic_adam")([leaf], theta=sequence("weighted", p=1.0))
+    leaf.grad = torch.ones(2)
+    optimizer.step()
+    torch.save(optimizer.state_dict(), tmp_path / "state.pt")
+    kept = torch.load(tmp_path / "state.pt", weights_only=True)  # noqa: TID251 - what its users do
+    other = optim.torch_optimizer("generic_adam")([torch.zeros(2, requires_grad=True)])
+    other.load_state_dict(kept)
+    assert other.param_groups[0]["theta"] == sequence("weighted", p=1.0)
+
+
 @pytest.mark.parametrize(
     ("name", "values", "orders"),
     [
@@ -221,12 +244,20 @@ def test_adam_as_a_point_equals_torch():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["theta=constant"], "theta is 1 at step 1, and must be at least 0 and less than 1"),
+        (["theta=constant"], "theta.at is not given (the number): give theta.at=..."),
+        (["theta=constant", "theta.at=1"], "theta is 1 at step 1, and must be at least 0 and less than 1"),
+        (["optimizer.theta.r=0.5"], "theta is a part of its own, so write theta.r=0.5, or choose one: theta=..."),
+        (["theta=towards_one", "optimizer.theta.r=0.5"], "theta is a part of its own"),
+        (["optimizer.theta=0.5"], "theta is a part of its own"),
         (["theta=constant", "theta.at=-0.1"], "theta is -0.1 at step 1"),
         (["beta=constant", "beta.at=1.5"], "beta is 1.5 at step 1"),
         (["alpha=constant", "alpha.at=-1"], "alpha is -1 at step 1, and must be finite and not negative"),
         (["theta=listed", "theta.numbers=[0.1,0.2,1.0,0.3]"], "theta is 1 at step 3"),
-        (["theta=listed", "theta.numbers=[0.1]"], "the list has 1 numbers, and step 4 needs one too"),
+        (["theta=listed", "theta.numbers=[0.1]"], "theta: the list has 1 numbers, and step 4 needs one too"),
+        (
+            ["batch_size=full", "budget.steps=null", "budget.examples=2276", "theta=listed", "theta.numbers=[0.1,0.2]"],
+            "theta: the list has 2 numbers, and step 4 needs one too",
+        ),
         (["beta=listed", "beta.numbers=[0.1,0.2,0.3,0.4]", "lanes.beta.numbers=[1]"], "'lanes.beta.numbers'"),
         (["theta=towards_one", "theta.r=2"], "theta.r must be at most 1.0, not 2"),
         (["theta=towards_one", "theta.s=2"], "theta has no setting 's'"),
@@ -234,7 +265,7 @@ def test_adam_as_a_point_equals_torch():
         (["lanes.beta.at=[0.5,1.0]"], "beta is 1 at step 1"),
         (["theta=nothing"], "there is no theta 'nothing'"),
         (["optimizer=adam", "theta=constant"], "the optimizer adam has no theta"),
-        (["optimizer=torch.optim.Adam", "alpha=power"], "has no alpha"),
+        (["optimizer=torch.optim.Adam", "alpha=power"], "the optimizer Adam has no alpha"),
     ],
 )
 def test_bad_numbers_are_refused_before_any_work(words, said):
