@@ -74,12 +74,13 @@ format: $(STAMP) ## format the code and mend what the linter can
 	@$(BIN)/ruff check --fix . || true
 	@$(BIN)/ruff format .
 
-bench: $(STAMP) ## time lanes against plain loops (sparse ones with DATA_DIR), Hessian products and gradient statistics
+bench: $(STAMP) ## time lanes against plain loops (sparse ones with DATA_DIR), Hessian products, gradient statistics, scalar Adam
 	@$(RUN) benchmarks.lanes
 	@$(if $(DATA_DIR),$(RUN) benchmarks.sparse)
 	@$(RUN) benchmarks.hessian_products
 	@$(RUN) benchmarks.statistics
 	@$(RUN) benchmarks.adaptive_steps
+	@$(RUN) benchmarks.scalar_adam
 
 clean: ## list and remove caches and results/local (the runs in results/runs are kept)
 	@$(bytecode) -print | sed 's/^/removes /'
