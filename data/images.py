@@ -106,7 +106,10 @@ def _read(known: ImageEntry, file: Entry) -> list[Bytes]:
     if not stored:
         raw = decompress(content, str(path))
         check_image_file(file, raw, str(path), f"delete the file, then {files.remedy(file)}")
-        arrays = [idx.parse(raw, str(path))] if known.form == "idx" else list(cifar.parse(raw, str(path)))
+        if known.form == "idx":
+            arrays = [idx.parse(raw, str(path))]
+        else:
+            arrays = list(cifar.parse(raw, str(path), cifar.FORMS[known.form]))
         stored = {str(i): array for i, array in enumerate(arrays)}
         cache.write(key, stored)
     return [stored[name] for name in sorted(stored)]

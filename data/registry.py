@@ -47,13 +47,14 @@ class Entry:
 class ImageEntry:
     """One registered set of images, kept in several files; each is an `Entry` with the name of the set.
 
-    form: "idx" (a file of images, then one of labels) or "cifar" (records of both, any number of files).
+    form: "idx" (a file of images, then one of labels), or records of both in any number of files, with one label
+    ("cifar") or two ("cifar-100").
     shape: channels, height, width. archive: the address of one file that holds all of them, where there is one.
     archive_sha256: of that file as it is downloaded. part_of: the set that this one is the first images of.
     """
 
     name: str
-    form: Literal["idx", "cifar"]
+    form: Literal["idx", "cifar", "cifar-100"]
     shape: tuple[int, int, int]
     classes: int
     train: tuple[Entry, ...]
@@ -196,6 +197,25 @@ def _cifar(name: str, file: str, rows: int, raw_sha256: str | None, raw_md5: str
     )
 
 
+_CIFAR_100 = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
+
+
+def _cifar_100(file: str, rows: int, raw_sha256: str) -> Entry:
+    return Entry(
+        name="cifar-100",
+        file=f"cifar-100/{file}",
+        raw_sha256=raw_sha256,
+        raw_bytes=3074 * rows,
+        rows=rows,
+        features=3072,
+        classes=100,
+        source=_CIFAR_100,
+        licence="none stated; cite Krizhevsky 2009",
+        version="binary version",
+        note="not at hand when the entry was written: SHA-256 as published in a port of torchvision; fine labels",
+    )
+
+
 _FULL = "SHA-256 not known beforehand: MD5 as published"
 _SUBSET = "first images of each class in the original order; not comparable with published numbers"
 
@@ -224,6 +244,13 @@ _IMAGES = (
         (_cifar("cifar-10", "test_batch.bin", 10_000, None, "803d5f7f4d78ea53de84dbe85f74fb6d", _FULL),),
         archive=_CIFAR,
         archive_sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    ),
+    ImageEntry(
+        "cifar-100", "cifar-100", (3, 32, 32), 100,
+        (_cifar_100("train.bin", 50_000, "f31298fc616915fa142368359df1c4ca2ae984d6915ca468b998a5ec6aeebf29"),),
+        (_cifar_100("test.bin", 10_000, "d8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a"),),
+        archive=_CIFAR_100,
+        archive_sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
     ),
     ImageEntry(
         "cifar-10-subset", "cifar", (3, 32, 32), 10,

@@ -53,6 +53,11 @@ def network(shape: tuple[int, int, int], classes: int, width: int = 64, norm: No
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
 
 
+def narrow(shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The same with a quarter of the channels, for machines without a GPU (ours); 701,466 parameters for CIFAR-10."""
+    return network(shape, classes, width=16)
+
+
 def frozen(shape: tuple[int, int, int], classes: int, width: int = 64) -> nn.Module:
     """The same with batch normalisation in evaluation mode, whose statistics stay 0 and 1: see `calibrate`."""
     return network(shape, classes, width, nn.BatchNorm2d).eval()

@@ -1,4 +1,4 @@
-"""IDX and CIFAR-10 files: what is read, and what is refused with which sentence."""
+"""IDX and CIFAR files: what is read, and what is refused with which sentence."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def cifar_file(images: np.ndarray, labels: np.ndarray) -> bytes:
     for image, label in zip(images, labels, strict=True):
         content += bytes([label]) + b"".join(bytes(row) for colour in image for row in colour)
     return content
+
+
+def cifar_100_file(images: np.ndarray, coarse: np.ndarray, fine: np.ndarray) -> bytes:
+    """The same with two labels a record."""
+    records = zip(coarse, images, fine, strict=True)
+    return b"".join(bytes([super_]) + cifar_file(image[None], [label]) for super_, image, label in records)
 
 
 @pytest.mark.parametrize("shape", [(7,), (2, 3), (3, 5, 4), (2, 1, 3, 2), (300,)])
@@ -66,6 +72,29 @@ def test_cifar_gives_images_and_labels() -> None:
     assert found.dtype == told.dtype == np.uint8
     np.testing.assert_array_equal(found, images)
     np.testing.assert_array_equal(told, labels)
+
+
+def test_cifar_100_gives_images_and_fine_labels() -> None:
+    source = np.random.default_rng(3)
+    images, fine = source.integers(0, 256, (4, 3, 32, 32), dtype=np.uint8), np.array([99, 0, 42, 7])
+    content = cifar_100_file(images, np.array([19, 4, 255, 0]), fine)
+    assert len(content) == 4 * 3074
+    found, told = cifar.parse(content, "some", cifar.FORMS["cifar-100"])
+    assert found.dtype == told.dtype == np.uint8
+    np.testing.assert_array_equal(found, images)
+    np.testing.assert_array_equal(told, fine)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (bytes(3073), "3,073 bytes, no whole number of CIFAR-100 records of 3,074"),
+        (bytes(3074) + b"\x00\x64" + bytes(3072), "record 2: the label is 100, above 99"),
+    ],
+)
+def test_a_malformed_cifar_100_file_is_refused(content: bytes, said: str) -> None:
+    with pytest.raises(data.DataError, match=said):
+        cifar.parse(content, "train.bin", cifar.FORMS["cifar-100"])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_image_readers import cifar_file, idx_file
+from test_image_readers import cifar_100_file, cifar_file, idx_file
 
 import data
 from data import cache, fetch, files, registry
@@ -154,9 +154,8 @@ def test_files_that_do_not_fit_are_refused(
 
 
 def test_names_that_are_not_sets_of_images(tiny: ImageEntry) -> None:
-    assert {"mnist", "fashion-mnist", "cifar-10", "cifar-10-subset", "sklearn/digits", "tiny"} == set(
-        data.image_names()
-    )
+    registered = {"mnist", "fashion-mnist", "cifar-10", "cifar-10-subset", "cifar-100", "sklearn/digits"}
+    assert {*registered, "tiny"} == set(data.image_names())
     assert "did you mean tiny?" in _refusal("tinny")
     assert "libsvm/a9a is a set of rows, not of images" in _refusal("libsvm/a9a")
     with pytest.raises(data.DataError, match="tiny is a set of images, not of rows"):
@@ -177,6 +176,46 @@ def test_an_archive_is_unpacked_and_verified_by_md5(colours: ImageEntry, capsys:
     assert "has the MD5" in _refusal("colours")
     assert fetch.main(["--sets", "colours"]) == 1
     assert "delete the file and fetch it again" in capsys.readouterr().err
+
+
+def test_cifar_100_from_its_archive_to_its_fine_labels(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Made-up files in the places and the form of the registered ones."""
+    coarse, fine = np.array([3, 19, 0, 7, 7, 1]), np.array([99, 0, 50, 9, 10, 98])
+    parts = {"train.bin": slice(0, 4), "test.bin": slice(4, 6)}
+    contents = {name: cifar_100_file(CIFAR_IMAGES[part], coarse[part], fine[part]) for name, part in parts.items()}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, content in {**contents, "fine_label_names.txt": b"apple\n"}.items():
+            member = tarfile.TarInfo(f"cifar-100-binary/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    monkeypatch.setattr(fetch, "_blocks", lambda known: iter([packed.getvalue()]))
+    assert fetch.main(["--sets", "cifar-100"]) == 1, "it is not the registered archive"
+    assert "cifar-100-binary.tar.gz has the SHA-256" in capsys.readouterr().err
+
+    def pinned(entry: Entry) -> Entry:
+        content = contents[Path(str(entry.file)).name]
+        digest = hashlib.sha256(content).hexdigest()
+        return dataclasses.replace(entry, raw_sha256=digest, raw_bytes=len(content), rows=len(content) // 3074)
+
+    whole = registry.IMAGES["cifar-100"]
+    made_up = dataclasses.replace(
+        whole,
+        train=(pinned(whole.train[0]),),
+        test=(pinned(whole.test[0]),),
+        archive_sha256=hashlib.sha256(packed.getvalue()).hexdigest(),
+    )
+    monkeypatch.setitem(registry.IMAGES, "cifar-100", made_up)
+    assert fetch.main(["--sets", "cifar-100"]) == 0
+    assert sorted(path.name for path in (files.DOWNLOADS / "cifar-100").iterdir()) == ["test.bin", "train.bin"]
+    found = data.load_images("cifar-100")
+    assert (found.shape, found.classes) == ((3, 32, 32), 100)
+    np.testing.assert_array_equal(found.images, CIFAR_IMAGES[:4])
+    np.testing.assert_array_equal(found.labels, fine[:4])
+    np.testing.assert_array_equal(found.test_images, CIFAR_IMAGES[4:])
+    np.testing.assert_array_equal(found.test_labels, fine[4:])
 
 
 def test_another_archive_leaves_nothing(
@@ -229,7 +268,8 @@ def test_entries_are_whole() -> None:
             assert (file.raw_sha256 or file.raw_md5) is not None
             assert all((file.source, file.licence, file.version))
         assert (known.rows, known.test_rows) == ((10_000, 2_000) if known.part_of else (known.rows, 10_000))
-    assert registry.IMAGES["cifar-10"].rows == 50_000
+    assert registry.IMAGES["cifar-10"].rows == registry.IMAGES["cifar-100"].rows == 50_000
+    assert [file.raw_bytes for file in registry.IMAGES["cifar-100"].files] == [153_700_000, 30_740_000]
 
 
 def test_digits_are_the_images_of_the_rows() -> None:

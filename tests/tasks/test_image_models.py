@@ -112,6 +112,12 @@ def test_resnet_with_group_norm(width, groups):
     torch.testing.assert_close(model(images), wanted, rtol=1e-11, atol=1e-11)
 
 
+def test_the_narrow_resnet():
+    model = MODELS["resnet18_narrow"]((3, 32, 32), 10)
+    assert sum(q.numel() for q in model.parameters()) == resnet_size(16, 3, 10) == 701_466
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
 def test_frozen_normalisation_does_what_training_mode_did_and_mixes_nothing():
     model = resnet18.frozen((3, 16, 16), 5, width=8).double()
     p = scattered(model, 3)
