@@ -114,6 +114,24 @@ def refuse(axis: str, launched: bool) -> None:
         )
 
 
+def refuse_idle(size: int | None, examples: int | None) -> None:
+    """Raise SettingError if there are more processes than examples, in every batch or in all the data.
+
+    size: examples in each batch, None where that changes. examples: in the data, None for a stream. The last batch of a
+    budget, and one that a rule chooses, may be smaller: processes then have nothing to do for a step.
+    """
+    here = world().size
+    if here > 1 and examples is not None and examples < here:
+        raise SettingError(
+            f"the data have {examples} examples for {here} processes: start at most {examples} processes"
+        )
+    if here > 1 and size is not None and size < here:
+        raise SettingError(
+            f"batches of {size} leave some of {here} processes without an example: start at most {size} processes, or "
+            f"use batch_size.size={here} or more"
+        )
+
+
 def take_gpu(device: torch.device) -> None:
     """Make a GPU of this process's own the current one; raises SettingError if there is none for each process here."""
     if world().size == 1 or device.type != "cuda":

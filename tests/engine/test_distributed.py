@@ -40,7 +40,7 @@ def constant(size: int, *more: str) -> list[str]:
 RUNS = {
     "constant": constant(64, *ADAGRAD, "budget.steps=8"),
     "odd": constant(13, "optimizer=adam", "optimizer.lr=0.01", "budget.examples=100"),  # the last batch has 9
-    "fewer examples than processes": constant(1, *ADAGRAD, "budget.steps=5"),
+    "fewer examples than processes": constant(4, *ADAGRAD, "budget.examples=17"),  # in the last batch
     "full": [*BASE, *ADAGRAD, "batch_size=full", "budget.steps=3"],
     "torch.optim": constant(10, "optimizer=torch.optim.NAdam", "optimizer.arguments.lr=0.02", "budget.steps=5"),
     "lanes": ["task=logistic/breast_cancer", *constant(9)[1:], "optimizer=adam", "lanes.lr=[0.01,0.1]",
