@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import itertools
 import json
 import re
 import signal
@@ -477,7 +478,7 @@ def test_settings_of_the_study_that_cannot_be_used(
     [
         (["paper=adagrad-anisotropy"], "there is no paper 'adagrad-anisotropy': did you mean 'adagrad-anisotropic'?"),
         (["paper=adagrad_anisotropic"], "did you mean 'adagrad-anisotropic'?"),
-        (["paper="], "choose from: adadagrad, adagrad-anisotropic"),
+        (["paper="], "choose from: adadagrad, adagrad-anisotropic, practical-adam"),
         ([f"paper={PAPER}", "scale=smok"], f"{PAPER} has no scale 'smok': did you mean 'smoke'?"),
         ([f"paper={PAPER}", "scale=../smoke"], "has no scale '../smoke'"),
         ([*SMOKE, "claim=A22"], "there is no claim 'A22': did you mean 'A2'?"),
@@ -602,7 +603,9 @@ def test_seeds_and_grids_are_fair(path: Path) -> None:
         if "tuning_seeds" not in chosen:
             continue
         assert not set(chosen["tuning_seeds"]) & set(chosen["seeds"]), "fresh seeds were never tuned on"
-        factor = np.atleast_1d(chosen["factor"])[0]
+        tried = [sorted(part["rates"]) for part in chosen.get("networks", {}).values()]
+        steps = [later / earlier for rates in tried for earlier, later in itertools.pairwise(rates)]
+        factor = np.atleast_1d(chosen["factor"])[0] if "factor" in chosen else max(steps, default=1.0)
         if path.stem != "smoke":
             assert len(chosen["seeds"]) >= 5
             assert factor <= (2.0 if "methods" in chosen else 4.0), "grids that widen themselves are finer"
