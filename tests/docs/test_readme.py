@@ -123,7 +123,7 @@ def test_the_python_example_runs(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "variance_trace" in shown
 
 
-PAPERS = {"adagrad-anisotropic": "A", "adadagrad": "B"}
+PAPERS = {"adagrad-anisotropic": "A", "adadagrad": "B", "practical-adam": "P"}
 
 
 @pytest.mark.parametrize("paper", PAPERS)

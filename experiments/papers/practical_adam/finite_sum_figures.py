@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments import figures
 from experiments.figures import Style
+from experiments.papers.practical_adam import looks
 from experiments.papers.practical_adam.finite_sum_runs import (
     ADAM,
     ADOPT,
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from experiments.study import Figures
 
 _LOOKS = {
-    (ADAM, RESHUFFLED): Style("#009E73", "^"),
+    (ADAM, RESHUFFLED): Style("#0072B2", "o"),
     (ADAM, REPLACEMENT): Style("#D55E00", "s"),
-    (ADOPT, RESHUFFLED): Style("#0072B2", "o"),
+    (ADOPT, RESHUFFLED): looks.OTHERS["ADOPT"],
 }
 _LEAST = 1e-3  # distances below this are drawn as this
 
