@@ -104,7 +104,7 @@ def optimizer(node: Any, chosen: Mapping[str, Any]) -> Rule | TorchOptimizer:
     if given and isinstance(node, dict):
         cls = _class_of(node)
         for name in given:
-            if cls is not None and name not in settings.names(cls):
+            if cls is not None and name not in _sequences_of(cls):
                 called = str(node.get("path", node["_target_"])).rpartition(".")[2]
                 raise SettingError(f"the optimizer {called} has no {name}: leave {name} out, or use generic_adam")
         node = {**node, **{name: _merged(node.get(name), part) for name, part in given.items()}}
@@ -119,6 +119,11 @@ def _class_of(node: Mapping[str, Any]) -> type[Any] | None:
     return TorchOptimizer if target.rpartition(".")[0] in ALLOWED else component_class("optimizer", target)
 
 
+def _sequences_of(cls: type[Any]) -> dict[str, Sequence]:
+    """The settings of an optimizer class that are sequences, with their defaults."""
+    return {field.name: field.default for field in dataclasses.fields(cls) if isinstance(field.default, Sequence)}
+
+
 def _merged(own: Any, given: Any) -> Any:
     """The node of a sequence: the one that was chosen, or the optimizer's own with other settings."""
     if isinstance(given, dict) and "_target_" not in given and isinstance(own, dict):
@@ -129,15 +134,13 @@ def _merged(own: Any, given: Any) -> Any:
 def _with_sequences(cls: type[Rule], values: dict[str, Any]) -> dict[str, Any]:
     """Nodes of sequences made into objects; one without a target has other settings of the rule's default."""
     made = dict(values)
-    for field in dataclasses.fields(cls):
-        node = values.get(field.name)
-        if isinstance(field.default, Sequence) and isinstance(node, dict):
-            own = field.default
-            made[field.name] = (
-                component(field.name, node)
-                if "_target_" in node
-                else settings.build(type(own), {**vars(own), **node}, field.name)
-            )
+    for name, own in _sequences_of(cls).items():
+        node = values.get(name, own)
+        if isinstance(node, dict):
+            chosen = "_target_" in node
+            made[name] = component(name, node) if chosen else settings.build(type(own), {**vars(own), **node}, name)
+        elif not isinstance(node, Sequence):
+            raise SettingError(f"{name} is a sequence, not {node!r}: choose one, such as {name}=constant {name}.at=0.9")
     return made
 
 

@@ -49,11 +49,10 @@ def _one(word: str, settings: tuple[str, ...]) -> str:
     if value is None and sign != "~":
         raise SettingError(f"'{word}' is not an override: write {key}=value")
     top = key.partition(".")[0].partition("@")[0]
-    if top == "optimizer" and (part := key.split(".")[1:2]) and part[0] in components.SEQUENCES:
-        own = key.removeprefix("optimizer.")
-        raise SettingError(
-            f"'{word}': {part[0]} is a part of its own, so write {own}={value}, or choose one: {part[0]}=..."
-        )
+    own = key.removeprefix("optimizer.")
+    if own != key and "." in own and own.partition(".")[0] in components.SEQUENCES:
+        part = own.partition(".")[0]
+        raise SettingError(f"'{word}': {part} is a part of its own, so write {own}={value}, or choose one: {part}=...")
     if top == "hydra" or key.startswith("hydra/"):
         return word
     if key in components.GROUPS:

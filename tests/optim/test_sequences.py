@@ -248,7 +248,8 @@ def test_adam_as_a_point_equals_torch():
         (["theta=constant", "theta.at=1"], "theta is 1 at step 1, and must be at least 0 and less than 1"),
         (["optimizer.theta.r=0.5"], "theta is a part of its own, so write theta.r=0.5, or choose one: theta=..."),
         (["theta=towards_one", "optimizer.theta.r=0.5"], "theta is a part of its own"),
-        (["optimizer.theta=0.5"], "theta is a part of its own"),
+        (["optimizer.theta=0.5"], "theta is a sequence, not 0.5: choose one, such as theta=constant theta.at=0.9"),
+        (["optimizer=rmsprop", "alpha=constant", "alpha.at=0.9"], "the optimizer rmsprop has no alpha"),
         (["theta=constant", "theta.at=-0.1"], "theta is -0.1 at step 1"),
         (["beta=constant", "beta.at=1.5"], "beta is 1.5 at step 1"),
         (["alpha=constant", "alpha.at=-1"], "alpha is -1 at step 1, and must be finite and not negative"),
@@ -297,3 +298,10 @@ def test_the_settings_of_a_sequence_are_in_the_identity_and_in_the_columns():
     assert one.columns()["theta.r"] == 0.5
     assert third.columns()["theta.p"] == 0.0
     assert third.columns()["theta"] == "Weighted"
+
+
+def test_a_number_of_the_same_name_is_still_a_setting():
+    """RMSProp's alpha is a number and a lane."""
+    runs = config.request(["optimizer=rmsprop", "optimizer.alpha=0.5", "lanes.alpha=[0.5,0.9]"]).runs
+    assert [run.hyper["alpha"] for run in runs] == [0.5, 0.9]
+    assert config.request(["optimizer=rmsprop", "optimizer.alpha=0.5"]).runs[0].hyper["alpha"] == 0.5
