@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.statistics import Answer, Interval
+from experiments.statistics import UNKNOWN, Answer, Interval
 
 NOT_TESTABLE: Answer = "not testable at this scale"
 Measurements = Mapping[str, Any]
@@ -81,7 +81,7 @@ def judge(claim: Claim, measurements: Measurements) -> Verdict:
     """Judge a claim in every arm."""
     arms = list(claim.arms(measurements))
     found = [claim.judge(measurements, arm) for arm in arms]
-    main = found[0] if found else Judgement(NOT_TESTABLE, Interval(math.nan, -math.inf, math.inf, 0), ("no runs",))
+    main = found[0] if found else Judgement(NOT_TESTABLE, UNKNOWN, ("no runs",))
     shown = tuple(
         {**arm, "answer": j.answer, **{k: _plain(v) for k, v in asdict(j.statistic).items()}}
         for arm, j in zip(arms, found, strict=True)

@@ -29,12 +29,15 @@ class Interval:
     n: int
 
 
+UNKNOWN = Interval(math.nan, -math.inf, math.inf, 0)  # of no sample
+
+
 def mean_interval(samples: Sequence[float], level: float = LEVEL) -> Interval:
     """The mean with Student's t interval. One sample, or one that is not finite, gives an interval without bounds."""
     values = np.asarray(samples, dtype=float)
     n = len(values)
     if n == 0:
-        return Interval(math.nan, -math.inf, math.inf, 0)
+        return UNKNOWN
     mean = float(values.mean())
     if n == 1 or not np.isfinite(values).all():
         return Interval(mean, -math.inf, math.inf, n)
@@ -69,7 +72,7 @@ def median_interval(samples: Sequence[float], level: float = LEVEL) -> Interval:
     values = np.sort(np.asarray(samples, dtype=float))
     n = len(values)
     if n == 0:
-        return Interval(math.nan, -math.inf, math.inf, 0)
+        return UNKNOWN
     below = 0  # order statistics that may be left out on either side
     while special.bdtr(below, n, 0.5) <= (1 - level) / 2:
         below += 1

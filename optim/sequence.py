@@ -58,21 +58,24 @@ class Sequence:
         return np.broadcast_to(np.asarray(self.complement(steps, self.hyper()), dtype=np.float64), steps.shape)
 
 
-_BELOW = {"alpha": math.inf, "beta": 1.0, "theta": 1.0}
+RANGES = dict.fromkeys(("beta", "theta"), "at least 0 and less than 1") | {"alpha": "finite and not negative"}
+
+
+def in_range(name: str, values: Any) -> Any:
+    """Whether numbers are what Generic Adam can use as alpha, beta or theta (`RANGES`); false for not-a-number."""
+    return (values >= 0) & (values < (math.inf if name == "alpha" else 1.0))
 
 
 def refuse_out_of_range(name: str, values: Any, steps: Any) -> None:
-    """Raise SettingError, with the step, unless the numbers that Generic Adam uses as `name` are at least 0, and finite
-    (alpha) or less than 1 (beta, theta).
+    """Raise SettingError, with the step, unless all of the numbers are `in_range`.
 
     values: a float, a tensor (lanes,) or an array (n,). steps: the step, or those of the array.
     """
-    fine = (values >= 0) & (values < _BELOW[name])  # false for not-a-number
+    fine = in_range(name, values)
     if fine if isinstance(fine, bool) else bool(fine.all()):
         return
     numbers = np.atleast_1d(values.cpu().numpy() if isinstance(values, torch.Tensor) else values)
-    wrong = ~((numbers >= 0) & (numbers < _BELOW[name]))
+    wrong = ~in_range(name, numbers)
     value = float(numbers[wrong][0])
     step = int(np.broadcast_to(np.asarray(steps), wrong.shape)[wrong][0])
-    wanted = "finite and not negative" if name == "alpha" else "at least 0 and less than 1"
-    raise SettingError(f"{name} is {value:g} at step {step}, and must be {wanted}: choose another {name}")
+    raise SettingError(f"{name} is {value:g} at step {step}, and must be {RANGES[name]}: choose another {name}")

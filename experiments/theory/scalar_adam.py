@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 
 from experiments.theory.scalar_adam_steps import FIELDS, WIDTH, adopt, generic
+from optim.sequence import RANGES, in_range
 from optim.settings import SettingError
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -22,7 +23,6 @@ Slopes = Callable[[int, int], Array]
 for one stretch of steps after the other.
 """
 
-_BELOW = {"alpha": math.inf, "beta": 1.0, "theta": 1.0}  # what the numbers of a sequence are below; none is negative
 _CHUNK = 1 << 12  # steps at once: their slopes, for 32 seeds, stay in the cache while method after method reads them
 
 
@@ -143,7 +143,7 @@ class _Numbers:
     def __init__(self, methods: Sequence[Method]) -> None:
         self.methods, self.first, self.t = methods, 0, np.empty(0)
         self._sequences: list[NumbersByStep] = []
-        self._places = [{name: self._place(getattr(method, name)) for name in _BELOW} for method in methods]
+        self._places = [{name: self._place(getattr(method, name)) for name in RANGES} for method in methods]
         self._known: list[tuple[Array, Array]] = []
 
     def _place(self, sequence: NumbersByStep) -> int:
@@ -156,12 +156,11 @@ class _Numbers:
         self.first, self.t = first, np.arange(first, first + count, dtype=np.float64)
         self._known = [(each.values(self.t), each.complements(self.t)) for each in self._sequences]
         for name, place in sorted({item for places in self._places for item in places.items()}):
-            values, below = self._known[place][0], _BELOW[name]
-            wrong = np.flatnonzero(~((values >= 0) & (values < below)))  # which not-a-number is too
+            values = self._known[place][0]
+            wrong = np.flatnonzero(~in_range(name, values))
             if len(wrong):
-                wanted = "finite and not negative" if below == math.inf else "at least 0 and less than 1"
                 found = f"{name} is {values[wrong[0]]:g} at step {first + int(wrong[0])}"
-                raise SettingError(f"{found}, and must be {wanted}: change {self._sequences[place]}")
+                raise SettingError(f"{found}, and must be {RANGES[name]}: change {self._sequences[place]}")
 
     def coefficients(self, k: int) -> Array:
         """Step size, beta, 1 - beta, theta, 1 - theta and the bound of a quotient of the k-th method, (6, n)."""

@@ -39,6 +39,17 @@ def _record(t, state, records, points, sums, losses):  # type: ignore[no-untyped
             losses[k, s] = state[i + _LOSS]
 
 
+@njit(cache=True, error_model="numpy", inline="always")
+def _keep(state, i, x, moved, slope, t):  # type: ignore[no-untyped-def]
+    """Of one seed: where it moved to from x, and what is summed up and looked at on the way."""
+    state[i] = moved
+    state[i + _SUM] += x
+    state[i + _LOSS] += slope * x
+    last_above = state[i + _LAST]
+    state[i + _LAST] = t if moved > 0.0 else last_above
+    state[i + _COUNTED] = moved * state[i + _COUNTS]
+
+
 @njit(cache=True, error_model="numpy")
 def generic(first, c, slopes, state, lower, upper, bend, largest, records, points, sums, losses):  # type: ignore[no-untyped-def]
     """Steps of Generic Adam; returns the last one after which the mean of x is positive, 0 for none."""
@@ -60,15 +71,10 @@ def generic(first, c, slopes, state, lower, upper, bend, largest, records, point
                 ratio = m / root
                 ratio = 0.0 if root == 0.0 else ratio
                 moved = min(max(x + ratio * step_size, lower), upper)
-                state[i] = moved
                 state[i + _M] = m
                 state[i + _V] = v
                 state[i + _TOP] = top
-                state[i + _SUM] += x
-                state[i + _LOSS] += drawn[block * _W + j] * x
-                last_above = state[i + _LAST]
-                state[i + _LAST] = t if moved > 0.0 else last_above
-                state[i + _COUNTED] = moved * state[i + _COUNTS]
+                _keep(state, i, x, moved, drawn[block * _W + j], t)
             total += _total(state, base)
         if total > 0.0:
             last = first + k
@@ -93,14 +99,9 @@ def adopt(first, c, slopes, state, lower, upper, bend, eps, records, points, sum
                 ratio = min(max(ratio, -bound), bound)
                 m = state[i + _M] * beta + ratio * rest_of_beta
                 moved = min(max(x + m * step_size, lower), upper)
-                state[i] = moved
                 state[i + _M] = m
                 state[i + _V] = v * theta + g * g * rest_of_theta
-                state[i + _SUM] += x
-                state[i + _LOSS] += drawn[block * _W + j] * x
-                last_above = state[i + _LAST]
-                state[i + _LAST] = t if moved > 0.0 else last_above
-                state[i + _COUNTED] = moved * state[i + _COUNTS]
+                _keep(state, i, x, moved, drawn[block * _W + j], t)
             total += _total(state, base)
         if total > 0.0:
             last = first + k

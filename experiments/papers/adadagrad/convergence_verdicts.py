@@ -1,6 +1,5 @@
 """What claims B8 to B10 share: slopes of A_K, and K A_K against the full gradient's, seed by seed."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.claims import NOT_TESTABLE, Judgement, Measurements
 from experiments.papers.adadagrad.convergence_runs import CONSTANT, EXACT, FULL, SAMPLE
 from experiments.statistics import (
+    UNKNOWN,
     Answer,
     Interval,
     all_of,
@@ -34,7 +34,7 @@ PER_EXAMPLE = (
     "the rate is per step: where ||grad F||^2 falls like 1/k the demand grows like k, so per example it is of the "
     "order of SGD at a constant batch size"
 )
-NOTHING = Judgement(NOT_TESTABLE, Interval(math.nan, -math.inf, math.inf, 0), ("no runs",))
+NOTHING = Judgement(NOT_TESTABLE, UNKNOWN, ("no runs",))
 
 
 def most(eta: float) -> float:

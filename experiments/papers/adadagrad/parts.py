@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.claims import NOT_TESTABLE, Judgement
-from experiments.statistics import Answer, Interval, all_of
+from experiments.statistics import UNKNOWN, Answer, Interval, all_of
 
 if TYPE_CHECKING:
     import pandas
 
-NO_INTERVAL = Interval(math.nan, -math.inf, math.inf, 0)
-NOTHING = Judgement(NOT_TESTABLE, NO_INTERVAL, ("no runs",))
+NOTHING = Judgement(NOT_TESTABLE, UNKNOWN, ("no runs",))
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Part:
 
 def untestable(task: str, why: str, **shown: Any) -> Part:
     """A task that says nothing about a claim, and why."""
-    return Part(task, NO_INTERVAL, NOT_TESTABLE, f"{short(task)}: not testable, {why}", shown)
+    return Part(task, UNKNOWN, NOT_TESTABLE, f"{short(task)}: not testable, {why}", shown)
 
 
 def judged(
@@ -57,7 +56,7 @@ def share(parts: Sequence[Part], answers: Sequence[Answer]) -> Interval:
     """From the share of the answers that hold to the share that do not fail; n counts the seeds."""
     tested = [answer for answer in answers if answer != NOT_TESTABLE]
     if not tested:
-        return NO_INTERVAL
+        return UNKNOWN
     sure, open_or_sure = (tested.count("holds"), len(tested) - tested.count("fails"))
     seeds = min(part.interval.n for part in parts if part.answer != NOT_TESTABLE)
     return Interval(sure / len(tested), sure / len(tested), open_or_sure / len(tested), seeds)

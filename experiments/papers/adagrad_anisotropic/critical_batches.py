@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.claims import NOT_TESTABLE, Judgement, Measurements
 from experiments.papers.adagrad_anisotropic.names import short
-from experiments.statistics import Interval, mean_interval, paired_ratio
+from experiments.statistics import UNKNOWN, Interval, mean_interval, paired_ratio
 from experiments.theory import critical_batch
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ CONDITIONAL = (
     "N, the examples to the target, is a first passage of the reported iterate (first recorded point at or below it, "
     "interpolated); intervals are over the seeds, for the learning rates that were picked"
 )
-NOTHING = Judgement(NOT_TESTABLE, Interval(math.nan, -math.inf, math.inf, 0), ("no runs",))
+NOTHING = Judgement(NOT_TESTABLE, UNKNOWN, ("no runs",))
 
 
 def arms(measurements: Measurements) -> Sequence[Mapping[str, Any]]:
@@ -80,7 +80,7 @@ def _fit(labels: dict[str, Any], part: "pandas.DataFrame") -> dict[str, Any]:
         "missed": missed,
         "edge": bool(batches.edge.any()),
     }
-    none = {"critical": _UNKNOWN, "least": math.nan, "error": math.nan, "flat": [], "flat_sizes": "", "slope_sizes": ""}
+    none = {"critical": UNKNOWN, "least": math.nan, "error": math.nan, "flat": [], "flat_sizes": "", "slope_sizes": ""}
     if len(sizes) < 3:
         return {**row, **none, "start_slope": None, "flat_slope": None, "steep_slope": None}
     law = critical_batch.fit(sizes, np.exp(np.log(wide.to_numpy()).mean(axis=0)))
@@ -98,9 +98,6 @@ def _fit(labels: dict[str, Any], part: "pandas.DataFrame") -> dict[str, Any]:
         "flat_slope": _slope(wide, below),
         "steep_slope": _slope(wide, beyond),
     }
-
-
-_UNKNOWN = Interval(math.nan, -math.inf, math.inf, 0)
 
 
 def _wide_enough(sizes: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments.claims import NOT_TESTABLE, Judgement, Measurements
-from experiments.statistics import Interval
+from experiments.statistics import UNKNOWN, Interval
 
 if TYPE_CHECKING:
     import pandas
@@ -14,7 +14,6 @@ STUDY = "counterexample"
 DRIFT = 3.0  # that must remain after the reversal, for theory to predict the end
 END = 0.5  # how far from 0 an end must be, on the side that is claimed
 ONE_PATH = "one deterministic path, no interval"  # of cyclic forms, whose n is 1
-NO_INTERVAL = Interval(math.nan, -math.inf, math.inf, 0)
 
 
 def arms(measurements: Measurements, study: str, table: str, *names: str) -> list[dict[str, Any]]:
@@ -33,7 +32,7 @@ def chosen(measurements: Measurements, study: str, table: str, arm: Mapping[str,
 
 def untestable(why: str) -> Judgement:
     """Nothing can be said, and why."""
-    return Judgement(NOT_TESTABLE, NO_INTERVAL, (why,))
+    return Judgement(NOT_TESTABLE, UNKNOWN, (why,))
 
 
 def shown(interval: Interval, form: str = ".3f") -> str:

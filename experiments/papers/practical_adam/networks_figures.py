@@ -11,7 +11,7 @@ from experiments import figures
 from experiments.figures import Style
 from experiments.papers.practical_adam import looks, networks_tables
 from experiments.papers.practical_adam.networks_plan import Method, of_r
-from experiments.papers.practical_adam.networks_tables import PAPERS, TUNED
+from experiments.papers.practical_adam.networks_tables import MEANS_NOTHING, PAPERS, TUNED
 from experiments.statistics import Interval, exp_interval, mean_interval
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ _OF_V_0 = (Style("#0072B2", "o"), Style("#E69F00", "^"), Style("#CC79A7", "v"), 
 _OF_TUNED = Style("#000000", "D", "--")
 _FEW = 1.5  # ratio of losses below which a logarithmic axis would have no ticks
 _AMSGRAD = "AMSGrad"
-_NOTHING = 1.0  # percentage points of accuracy
 
 
 def draw(tables: Mapping[str, "pandas.DataFrame"], settings: Any, question: str) -> "Figures":
@@ -167,7 +166,7 @@ def _by_r(arms: Mapping[tuple[str, str], "pandas.DataFrame"], methods: Sequence[
                 figures.line_with_intervals(axis, points, look, f"{rate}, $v_0$ = {v_0}")
         above.set_yscale("log")
         above.axhline(1, color="black", linewidth=0.6)
-        below.axhspan(-_NOTHING, _NOTHING, color="#DDDDDD", linewidth=0, zorder=0)
+        below.axhspan(-MEANS_NOTHING, MEANS_NOTHING, color="#DDDDDD", linewidth=0, zorder=0)
         figures.plain_log_ticks(above)
         above.set_title(network, loc="left")
         below.set_xticks(range(len(there)), [m.name.removeprefix("r = ") for m in there])
@@ -201,7 +200,7 @@ def _by_r_caption(settings: Any) -> str:
         f"multiple of that rate that each method trains best with on other seeds ({TUNED}). The values of v_0 and the "
         f"multiples are ours, and were chosen with results at v_0 = {settings.v_0:g} known. Mean and 95% interval over "
         f"{len(settings.seeds)} seeds, paired: the same data order and initialisation. Grey: differences of accuracy "
-        f"below {_NOTHING:g} point, which mean nothing. Without correction of bias the first step of r = 0 is "
+        f"below {MEANS_NOTHING:g} point, which mean nothing. Without correction of bias the first step of r = 0 is "
         f"{settings.c**-0.5:.3g} times as long as that of r = 1 where g^2 is far above v_0/c, "
         f"{settings.v_0 / settings.c:.0e} for v_0 = {settings.v_0:g}; elsewhere v_0 shortens it."
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas
 
 METRICS = ("loss", "test_accuracy")
+MEANS_NOTHING = 1.0  # percentage points of test accuracy
 PAPERS, TUNED = "the paper's", "tuned"
 KEYS = ["network", "method"]
 _CURVE_POINTS = 26  # kept of a curve, its ends among them

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from experiments.calculations import Row
-from experiments.seeds import derive
-from experiments.theory.noisy_bowl import Lane, follow, normals
+from experiments.papers.practical_adam.speed_up_bowl import noise, of_horizon
+from experiments.theory.noisy_bowl import Lane, follow
 from experiments.theory.running_mean import slope
 from optim.sequence import Sequence
 from optim.sequences.constant import Constant
@@ -46,7 +46,7 @@ def curves(
     lines.append((THETA_RISES, None, alpha, Constant(at=1.0), rising))
     lanes = [Lane(batch_size, steps, rate, a, Constant(at=beta), t) for _, _, rate, a, t in lines]
     at = recorded(steps)
-    paths = follow(lanes, _noise(seed, bowl), at=at, targets=[], **bowl)
+    paths = follow(lanes, noise(seed, bowl), at=at, targets=[], **bowl)
     rows: list[Row] = []
     for (name, one, rate, _, _), path in zip(lines, paths, strict=True):
         norms = path.recent_norms()
@@ -62,13 +62,10 @@ def horizons(
     """One row for each T, a run of its own with alpha = lr/sqrt(T) and theta = 1 - 1/T: the root mean square of ||grad
     f|| over its last tenth.
     """
-    lanes = [
-        Lane(batch_size, last, lr, Constant(at=last**-0.5), Constant(at=beta), Constant(at=1 - 1 / last))
-        for last in horizons
-    ]
+    lanes = [of_horizon(last, batch_size, lr, beta) for last in horizons]
     at = sorted({step for last in horizons for step in (last - last // 10, last)})
     rows: list[Row] = []
-    for last, path in zip(horizons, follow(lanes, _noise(seed, bowl), at=at, targets=[], **bowl), strict=True):
+    for last, path in zip(horizons, follow(lanes, noise(seed, bowl), at=at, targets=[], **bowl), strict=True):
         (start,) = np.flatnonzero(path.steps == last - last // 10)
         sums = path.steps * path.mean_squares
         rows.append({"seed": seed, "horizon": last, "norm": math.sqrt((sums[-1] - sums[start]) / (last // 10))})
@@ -93,7 +90,3 @@ def _late_slope(at: list[int], norms: np.ndarray) -> float:
 def _late_mean(at: list[int], means: np.ndarray) -> float:
     first, last = at[-_PER_DECADE - 1], at[-1]
     return float((last * means[-1] - first * means[-_PER_DECADE - 1]) / (last - first))
-
-
-def _noise(seed: int, bowl: dict[str, Any]) -> Any:
-    return normals(np.random.default_rng(derive(seed, "bowl")), bowl["dimension"])

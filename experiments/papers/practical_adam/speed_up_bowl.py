@@ -1,6 +1,7 @@
 """What the study `speed_up` calculates on the bowl: plain values in, rows of plain values out."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def settling(
     }
     wanted = [(name, size) for name in targets for size in sizes]
     lanes = [Lane(size, steps, lr, Power(s=0.5), Constant(at=beta), sequences[name]) for name, size in wanted]
-    paths = follow(lanes, _noise(seed, bowl), at=[], targets=list(targets.values()), **bowl)
+    paths = follow(lanes, noise(seed, bowl), at=[], targets=list(targets.values()), **bowl)
     place = {name: k for k, name in enumerate(targets)}
     rows: list[Row] = []
     for (name, size), path in zip(wanted, paths, strict=True):
@@ -50,11 +51,8 @@ def horizons(
     its points x_1, ..., x_T of ||grad f||^(4/3), to the power 3/4.
     """
     wanted = [(size, last) for size in sizes for last in horizons]
-    lanes = [
-        Lane(size, last, lr, Constant(at=last**-0.5), Constant(at=beta), Constant(at=1 - 1 / last))
-        for size, last in wanted
-    ]
-    paths = follow(lanes, _noise(seed, bowl), at=horizons, targets=[], **bowl)
+    lanes = [of_horizon(last, size, lr, beta) for size, last in wanted]
+    paths = follow(lanes, noise(seed, bowl), at=horizons, targets=[], **bowl)
     return [
         {"seed": seed, "batch_size": size, "horizon": last, "norm": float(path.bound_norms()[-1])}
         for (size, last), path in zip(wanted, paths, strict=True)
@@ -72,5 +70,11 @@ def norm_at_start(bowl: dict[str, Any]) -> float:
     return float(abs(2 * start / (1 + start**2) ** 2) * math.sqrt(bowl["dimension"]))
 
 
-def _noise(seed: int, bowl: dict[str, Any]) -> Any:
+def of_horizon(last: int, size: int, lr: float, beta: float) -> Lane:
+    """A run of T = last steps that knows T: alpha = lr/sqrt(T), theta = 1 - 1/T."""
+    return Lane(size, last, lr, Constant(at=last**-0.5), Constant(at=beta), Constant(at=1 - 1 / last))
+
+
+def noise(seed: int, bowl: dict[str, Any]) -> Iterator[np.ndarray]:
+    """The standardised noise of a replica, the same for everything that is run on the bowl."""
     return normals(np.random.default_rng(derive(seed, "bowl")), bowl["dimension"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.statistics import Interval, exp_interval, mean_interval
+from experiments.statistics import UNKNOWN, Interval, exp_interval, mean_interval
 from experiments.theory import critical_batch
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _end(means: Mapping[int, float]) -> int | None:
 def _law(sizes: list[int], logs: np.ndarray) -> Interval:
     """b* of `steps = S_0 (1 + b*/b)`, that is examples = S_0 b* (1 + b/b*)."""
     if len(sizes) < 3:
-        return Interval(math.nan, -math.inf, math.inf, 0)
+        return UNKNOWN
     examples = np.exp(logs) * np.asarray(sizes)
     each = critical_batch.criticals(sizes, examples)
     if ((each > 0) & np.isfinite(each)).all():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.claims import NOT_TESTABLE, Claim, Judgement, Measurements
-from experiments.statistics import Answer, Interval, all_of, decide, decide_at_most, mean_interval
+from experiments.statistics import UNKNOWN, Answer, Interval, all_of, decide, decide_at_most, mean_interval
 from experiments.theory.rate_form import fit
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ def kept(measurements: Measurements, arm: Mapping[str, Any]) -> Judgement:
             table = table[table[choice] == arm[choice]]
         table = table[table[f"bound_{arm['sigma']}"].notna() | np.isinf(table.gap)]
     if table.empty:
-        nothing = Interval(math.nan, -math.inf, math.inf, 0)
+        nothing = UNKNOWN
         return Judgement(NOT_TESTABLE, nothing, ("no runs", *_missing(problems, set(), arm)))
     answers: list[Answer] = []
     forms: list[Answer] = []
     cells: list[dict[str, Any]] = []
-    remarks, worst = [], Interval(math.nan, -math.inf, math.inf, 0)
+    remarks, worst = [], UNKNOWN
     for problem, part in table.groupby("problem", sort=False):
         own = [_cell(cell, arm["sigma"]) for _, cell in part.groupby(["batch_size", "steps"], sort=False)]
         form = _form(part)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.claims import NOT_TESTABLE, Claim, Judgement, Measurements
-from experiments.statistics import Answer, Interval, all_of, decide_at_most, exp_interval, mean_interval
+from experiments.statistics import UNKNOWN, Answer, Interval, all_of, decide_at_most, exp_interval, mean_interval
 from experiments.theory.running_mean import slope
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def steep_enough(measurements: Measurements, arm: Mapping[str, Any]) -> Judgemen
     table = measurements[STUDY].tables["means"]
     own = table[(table.method == METHOD) & (table.eps == arm["eps"]) & (table.tuned == arm["tuned"])]
     if own.empty:
-        return Judgement(NOT_TESTABLE, Interval(math.nan, -math.inf, math.inf, 0), ("no runs",))
+        return Judgement(NOT_TESTABLE, UNKNOWN, ("no runs",))
     cells = _cells(own)
     answers: list[Answer] = [cell["answer"] for cell in cells]
     worst = max([cell for cell in cells if cell["answer"] != NOT_TESTABLE] or cells, key=_excess)

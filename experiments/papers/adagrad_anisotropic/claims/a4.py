@@ -20,7 +20,7 @@ from experiments.papers.adagrad_anisotropic.critical_batches import (
     seconds_and_steps,
     summary,
 )
-from experiments.statistics import Answer, Interval, all_of, decide, decide_at_most
+from experiments.statistics import UNKNOWN, Answer, all_of, decide, decide_at_most
 
 MOST = 1.5  # how many more examples than the smallest batch needs, up to M*/8
 STEEP = (0.7, 1.1)  # slope of log N against log M beyond 4 M*
@@ -36,7 +36,7 @@ def no_cost_until_critical(measurements: Measurements, arm: Mapping[str, Any]) -
     answers = [all_of(both) for both in judged]
     alone = judged.count(("holds", NOT_TESTABLE))
     ratios = [ratio for row in own for _, ratio in row["flat"]]
-    worst = max(ratios, key=lambda r: r.value, default=Interval(math.nan, -math.inf, math.inf, 0))
+    worst = max(ratios, key=lambda r: r.value, default=UNKNOWN)
     remarks = [
         _count("up to M*/8", [flat for flat, _ in judged]),
         _count("beyond 4 M*", [steep for _, steep in judged]),

@@ -7,10 +7,9 @@ import numpy as np
 
 from experiments.claims import NOT_TESTABLE, Claim, Judgement, Measurements
 from experiments.papers.practical_adam.speed_up_lines import LEAST_SPAN, PART, STUDY, Line, lines
-from experiments.statistics import Interval, decide_at_most
+from experiments.statistics import UNKNOWN, decide_at_most
 
 SLOPE = -0.8  # -1 is linear; with steps like 1 + B/b it is -0.8 at b = B/4, the end of the range, and steeper below
-NOTHING = Interval(float("nan"), float("-inf"), float("inf"), 0)
 
 
 def speed_up(measurements: Measurements, arm: Mapping[str, Any]) -> Judgement:
@@ -23,7 +22,7 @@ def speed_up(measurements: Measurements, arm: Mapping[str, Any]) -> Judgement:
     )
     cells = tuple(_cell(other) for other in found)
     if line.slope is None or line.span < LEAST_SPAN:
-        return Judgement(NOT_TESTABLE, line.slope or NOTHING, remarks, cells)
+        return Judgement(NOT_TESTABLE, line.slope or UNKNOWN, remarks, cells)
     return Judgement(decide_at_most(line.slope, SLOPE), line.slope, remarks, cells)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.claims import NOT_TESTABLE, Claim, Judgement, Measurements
 from experiments.papers.practical_adam.distributed_figures import TOLERANCE
-from experiments.statistics import Answer, Interval
+from experiments.statistics import UNKNOWN, Answer, Interval
 
 STUDY = "distributed"
 ALL = "all"
@@ -32,7 +32,7 @@ def same(measurements: Measurements, arm: Mapping[str, Any]) -> Judgement:
         shown = {"task": task, "processes": int(n), "steps": int(rows.steps.max())}
         cells.append({**shown, **found, "control": control, "answer": answer})
     if not cells:
-        return Judgement(NOT_TESTABLE, Interval(float("nan"), float("-inf"), float("inf"), 0))
+        return Judgement(NOT_TESTABLE, UNKNOWN)
     worst = float(own[["parameters", "metrics"]].max(skipna=False).max(skipna=False))
     control = min(cell["control"] for cell in cells)
     counts = ", ".join(str(n) for n in sorted(own.processes.unique()))

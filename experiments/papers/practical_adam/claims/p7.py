@@ -9,7 +9,9 @@ import numpy as np
 from experiments.claims import NOT_TESTABLE, Claim, Judgement, Measurements
 from experiments.papers.practical_adam import networks_tables
 from experiments.papers.practical_adam.networks_plan import of_r
+from experiments.papers.practical_adam.networks_tables import MEANS_NOTHING
 from experiments.statistics import (
+    UNKNOWN,
     Answer,
     Interval,
     all_of,
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
 STUDY = "networks"
 FALLS = 1.0  # final over first loss
 AS_GOOD = 1.05  # final loss of r = 1 over that of r = 0
-MEANS_NOTHING = 1.0  # percentage points of test accuracy
 EXPONENTS, OTHERS = (0, 0.25, 0.5, 0.75, 1), ("AMSGrad", "RMSProp")  # of the paper's experiment on networks
-NO_INTERVAL = Interval(math.nan, -math.inf, math.inf, 0)
 
 
 def arms(measurements: Measurements) -> Sequence[Mapping[str, Any]]:
@@ -64,10 +64,10 @@ def trains(measurements: Measurements, arm: Mapping[str, Any]) -> Judgement:
         remarks.append(f"{said}; {doubt}" if doubt else said)
         cell = {"network": network, "worst r": worst, "final over first": falls[worst].value}
         for name, found in (("r = 1 over r = 0", ratio), ("accuracy", accuracy)):
-            shown = found or NO_INTERVAL
+            shown = found or UNKNOWN
             cell |= {name: shown.value, f"{name}, low": shown.low, f"{name}, high": shown.high}
         cells.append({k: _plain(v) for k, v in cell.items()} | answers | {"seeds": falls[worst].n, "answer": answer})
-    statistic = max(ratios, key=lambda ratio: _or(ratio.value, math.inf), default=NO_INTERVAL)
+    statistic = max(ratios, key=lambda ratio: _or(ratio.value, math.inf), default=UNKNOWN)
     total = all_of([answer for cell in cells for answer in (cell["falls"], cell["r = 1 as good"])])
     return Judgement(total, statistic, (*remarks, LONGER), tuple(cells))
 

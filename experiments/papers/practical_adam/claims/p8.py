@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.claims import NOT_TESTABLE, Claim, Judgement, Measurements
 from experiments.papers.practical_adam.plateau_runs import ALPHA_DECAYS, DECAYING, FIXED, RATIO, THETA_RISES
-from experiments.statistics import Answer, Interval, all_of, decide, decide_at_most, mean_interval
+from experiments.statistics import UNKNOWN, Answer, Interval, all_of, decide, decide_at_most, mean_interval
 from experiments.theory.running_mean import slope
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ STUDY = "plateau"
 FLAT = 0.05  # largest slope of a plateau, up or down
 FALLS = -0.125  # half the slope -1/4 that alpha_t = lr/sqrt(t) must give
 HORIZON = "known horizon"
-_NOTHING = Interval(float("nan"), float("-inf"), float("inf"), 0)
 
 
 def plateaus(measurements: Measurements, arm: Mapping[str, Any]) -> Judgement:
@@ -27,7 +26,7 @@ def plateaus(measurements: Measurements, arm: Mapping[str, Any]) -> Judgement:
     cells.append(_falling(arm["decaying"], tables))
     answers: list[Answer] = [cell["answer"] for cell in cells]
     if len(cells) < 2:
-        return Judgement(NOT_TESTABLE, _NOTHING, ("no constant pair was run",))
+        return Judgement(NOT_TESTABLE, UNKNOWN, ("no constant pair was run",))
     nearest = min(cells, key=lambda cell: cell["margin"])
     statistic = Interval(*(nearest[name] for name in ("slope", "low", "high", "seeds")))
     shown = tuple({name: value for name, value in cell.items() if name != "margin"} for cell in cells)
